@@ -1,0 +1,136 @@
+// Runs Muster's programs on a machine that has nothing but some Node and npm: `node scripts/boot.mjs demo|test|bench …`.
+// Installs the locked dependencies when they are missing or do not match package-lock.json, one install at a time, and
+// then starts the pinned Node, which runs the TypeScript sources. Standard output belongs to the started program alone.
+// `stamp` only notes that an install by hand is up to date. Must itself run on Node 18: built-in modules only.
+import { spawn } from "node:child_process"
+import { createHash } from "node:crypto"
+import { existsSync, linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { constants } from "node:os"
+import { delimiter, dirname, join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { fileURLToPath } from "node:url"
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const modules = join(root, "node_modules")
+const vitest = join(modules, "vitest", "vitest.mjs")
+const stampFile = join(modules, ".muster-install")
+const lockFile = join(root, ".install.lock")
+
+const programs = {
+  demo: ["--conditions=muster-source", join(root, "apps/demo/src/main.ts")],
+  bench: ["--conditions=muster-source", join(root, "apps/bench/src/main.ts")],
+  test: [vitest, "run"]
+}
+
+const say = (line) => process.stderr.write(`${line}\n`)
+
+const read = (file) => {
+  try {
+    return readFileSync(file, "utf8")
+  } catch {
+    return undefined
+  }
+}
+
+/** What an up-to-date node_modules carries: the lockfile that it came from, and the platform of its binaries. */
+const stamp = () => {
+  const hash = createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .digest("hex")
+  return `${hash} ${process.platform} ${process.arch}\n`
+}
+
+const isInstalled = () => read(stampFile) === stamp() && existsSync(vitest)
+
+const isAlive = (pid) => {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return error.code === "EPERM"
+  }
+}
+
+/** Starts a program, passes our signals on to it, and answers with its exit code. */
+const run = (command, args, options) =>
+  new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, ...options })
+    const forward = (signal) => child.kill(signal)
+    process.on("SIGINT", forward).on("SIGTERM", forward)
+    child.on("error", reject)
+    child.on("close", (code, signal) => {
+      process.off("SIGINT", forward).off("SIGTERM", forward)
+      resolve(code === null ? 128 + constants.signals[signal] : code)
+    })
+  })
+
+/** Takes the install lock, or says no while another process holds it. A dead process's lock is moved out of the way. */
+const acquire = () => {
+  const mine = `${lockFile}.${process.pid}`
+  writeFileSync(mine, String(process.pid))
+  try {
+    linkSync(mine, lockFile)
+    return true
+  } catch (error) {
+    if (error.code !== "EEXIST") throw error
+    const holder = read(lockFile)
+    if (holder === undefined || isAlive(Number(holder))) return false
+    renameSync(lockFile, mine)
+    // Somebody replaced the dead lock before the rename: give the living one back.
+    if (read(mine) !== holder) linkSync(mine, lockFile)
+    return false
+  } finally {
+    rmSync(mine, { force: true })
+  }
+}
+
+const install = async () => {
+  for (let waited = false; !acquire(); waited = true) {
+    if (!waited) say("Waiting for another install of the dependencies to finish …")
+    await sleep(200)
+  }
+  try {
+    if (isInstalled()) return
+    say("Installing the locked dependencies with npm ci; this happens once and takes about half a minute …")
+    // npm must not run on the pinned Node: that one lies in the folder which `npm ci` deletes first.
+    const path = (process.env.PATH ?? "").split(delimiter).filter((entry) => !entry.startsWith(modules))
+    const flags = [
+      "--include=dev",
+      "--include=optional",
+      "--no-audit",
+      "--no-fund",
+      "--no-progress",
+      "--loglevel=error"
+    ]
+    const env = { ...process.env, PATH: path.join(delimiter) }
+    const code = await run("npm", ["ci", ...flags], { env, stdio: ["ignore", 2, 2] })
+    if (code !== 0) throw new Error(`npm ci ended with code ${code}`)
+    writeFileSync(stampFile, stamp())
+  } finally {
+    rmSync(lockFile, { force: true })
+  }
+}
+
+/** The pinned Node where the platform has one, else our own if it can run TypeScript sources. */
+const findNode = () => {
+  const pinned = join(modules, ".bin", "node")
+  if (existsSync(pinned)) return pinned
+  const [major, minor] = process.versions.node.split(".").map(Number)
+  if (major > 22 || (major === 22 && minor >= 19)) return process.execPath
+  throw new Error(`Muster needs Node 22.19 or newer on this platform; this is Node ${process.versions.node}`)
+}
+
+const main = async ([what, ...args]) => {
+  if (what === "stamp") return writeFileSync(stampFile, stamp())
+  if (!Object.hasOwn(programs, what)) throw new Error(`say what to run: ${Object.keys(programs).join(", ")}`)
+  if (!isInstalled()) {
+    await install().catch((error) => {
+      throw new Error(`the dependencies could not be installed: ${error.message}`)
+    })
+  }
+  process.exitCode = await run(findNode(), [...programs[what], ...args], { stdio: "inherit" })
+}
+
+main(process.argv.slice(2)).catch((error) => {
+  say(`Muster: ${error.message}`)
+  process.exitCode = 1
+})
