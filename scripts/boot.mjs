@@ -102,7 +102,7 @@ const install = async () => {
       "--loglevel=error"
     ]
     const env = { ...process.env, PATH: path.join(delimiter) }
-    const code = await run("npm", ["ci", ...flags], { env, stdio: ["ignore", 2, 2] })
+    const code = await run("npm", ["ci", "--loglevel=error", ...flags], { env, stdio: ["ignore", "ignore", 2] })
     if (code !== 0) throw new Error(`npm ci ended with code ${code}`)
     writeFileSync(stampFile, stamp())
   } finally {
@@ -120,7 +120,10 @@ const findNode = () => {
 }
 
 const main = async ([what, ...args]) => {
-  if (what === "stamp") return writeFileSync(stampFile, stamp())
+  if (what === "stamp") {
+    writeFileSync(stampFile, stamp())
+    return
+  }
   if (!Object.hasOwn(programs, what)) throw new Error(`say what to run: ${Object.keys(programs).join(", ")}`)
   if (!isInstalled()) {
     await install().catch((error) => {
