@@ -1,0 +1,262 @@
+/**
+ * Every Schedule, time to live, timeout and threshold, each a `Context.Reference` with its default.
+ *
+ * Override one by providing it to a layer or an effect: `Layer.succeed(Policy.Rewatch, Schedule.recurs(5))`. Nothing
+ * else in the code base holds a number of this kind. Durations are measured on the monotonic clock.
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Schedule from "effect/Schedule"
+import type * as Guard from "./Guard.ts"
+
+/** Doubles from 100 ms up to 5 s, each delay ± 20 %, for ever. */
+const patient: Schedule.Schedule<unknown> = Schedule.min([
+  Schedule.exponential("100 millis", 2),
+  Schedule.spaced("5 seconds")
+]).pipe(Schedule.jittered)
+
+/**
+ * How long a registration lives without a renewal, and after which share of that time it is renewed.
+ * Defaults: 10 s, a third.
+ *
+ * @category registration
+ * @since 0.1.0
+ */
+export const Lease = Context.Reference<{
+  readonly ttl: Duration.Duration
+  readonly renewAfter: number
+}>("@muster/core/Policy/Lease", { defaultValue: () => ({ ttl: Duration.seconds(10), renewAfter: 1 / 3 }) })
+
+/**
+ * How a server leaves: how long it serves on after it said that it is draining, so that every client has seen it, and
+ * how long the whole withdrawal may take beyond that when the registry does not answer. Defaults: 1 s, 2 s.
+ *
+ * @category registration
+ * @since 0.1.0
+ */
+export const Drain = Context.Reference<{
+  readonly wait: Duration.Duration
+  readonly withdrawal: Duration.Duration
+}>("@muster/core/Policy/Drain", {
+  defaultValue: () => ({ wait: Duration.seconds(1), withdrawal: Duration.seconds(2) })
+})
+
+/**
+ * When to try to register again. Default: 100 ms × 2, at most 5 s, ± 20 %, for ever.
+ *
+ * @category registration
+ * @since 0.1.0
+ */
+export const Reregister = Context.Reference<Schedule.Schedule<unknown>>("@muster/core/Policy/Reregister", {
+  defaultValue: () => patient
+})
+
+/**
+ * The readiness of a server is asked this often until it says yes. Default: every 50 ms.
+ *
+ * @category registration
+ * @since 0.1.0
+ */
+export const Readiness = Context.Reference<Schedule.Schedule<unknown>>("@muster/core/Policy/Readiness", {
+  defaultValue: () => Schedule.spaced("50 millis")
+})
+
+/**
+ * When to open a watch again, and so how long to stay frozen: a schedule that ends gives up and fails the service.
+ * Default: 100 ms × 2, at most 5 s, ± 20 %, for ever. It starts over once a watch lived for `SettledAfter`.
+ *
+ * @category discovery
+ * @since 0.1.0
+ */
+export const Rewatch = Context.Reference<Schedule.Schedule<unknown>>("@muster/core/Policy/Rewatch", {
+  defaultValue: () => patient
+})
+
+/**
+ * How long a watch has to live before `Rewatch` starts over. Default: 10 s.
+ *
+ * @category discovery
+ * @since 0.1.0
+ */
+export const SettledAfter = Context.Reference<Duration.Duration>("@muster/core/Policy/SettledAfter", {
+  defaultValue: () => Duration.seconds(10)
+})
+
+/**
+ * The jittered full read that catches what no stream can show, and the early one when instances are held.
+ * Defaults: after 2 to 5 min; after 0.5 to 1.5 s.
+ *
+ * @category discovery
+ * @since 0.1.0
+ */
+export const FullRead = Context.Reference<{
+  readonly after: readonly [Duration.Duration, Duration.Duration]
+  readonly early: readonly [Duration.Duration, Duration.Duration]
+}>("@muster/core/Policy/FullRead", {
+  defaultValue: () => ({
+    after: [Duration.minutes(2), Duration.minutes(5)],
+    early: [Duration.millis(500), Duration.millis(1500)]
+  })
+})
+
+/**
+ * The mass-removal guard. Defaults: half and at least 2 within 10 s; believed after a full read 15.3 s later (the
+ * default time to live, one renewal and 2 s); held for at most 60 s.
+ *
+ * @category discovery
+ * @since 0.1.0
+ */
+export const MassRemoval = Context.Reference<Guard.Options>("@muster/core/Policy/MassRemoval", {
+  defaultValue: () => ({
+    window: Duration.seconds(10),
+    fraction: 0.5,
+    minimum: 2,
+    confirmAfter: Duration.millis(15_334),
+    maxHold: Duration.seconds(60)
+  })
+})
+
+/**
+ * How long a service may be without a subscriber before its watch is released. What was learned is kept.
+ * Default: 60 s.
+ *
+ * @category discovery
+ * @since 0.1.0
+ */
+export const IdleAfter = Context.Reference<Duration.Duration>("@muster/core/Policy/IdleAfter", {
+  defaultValue: () => Duration.seconds(60)
+})
+
+/**
+ * When an actor that died of a defect is started again. Default: as `Rewatch`.
+ *
+ * @category supervision
+ * @since 0.1.0
+ */
+export const Restart = Context.Reference<Schedule.Schedule<unknown>>("@muster/core/Policy/Restart", {
+  defaultValue: () => patient
+})
+
+/**
+ * The deadline of one call to a registry. Default: 3 s.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const CallDeadline = Context.Reference<Duration.Duration>("@muster/core/Policy/CallDeadline", {
+  defaultValue: () => Duration.seconds(3)
+})
+
+/**
+ * How often a silent stream is asked for a sign of life; two unanswered in a row are taken for its death.
+ * Default: 5 s.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const Heartbeat = Context.Reference<Duration.Duration>("@muster/core/Policy/Heartbeat", {
+  defaultValue: () => Duration.seconds(5)
+})
+
+/**
+ * How often a registry that cannot notify, or whose notice may be lost, is looked at. Default: 250 ms.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const Poll = Context.Reference<Duration.Duration>("@muster/core/Policy/Poll", {
+  defaultValue: () => Duration.millis(250)
+})
+
+/**
+ * One attempt of a request has this deadline; a request has at most this many attempts. Defaults: 2 s, 3.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const Attempt = Context.Reference<{
+  readonly deadline: Duration.Duration
+  readonly attempts: number
+}>("@muster/core/Policy/Attempt", { defaultValue: () => ({ deadline: Duration.seconds(2), attempts: 3 }) })
+
+/**
+ * How long a request waits for the first pickable instance, within its own deadline. Default: 1 s.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const WaitForInstance = Context.Reference<Duration.Duration>("@muster/core/Policy/WaitForInstance", {
+  defaultValue: () => Duration.seconds(1)
+})
+
+/**
+ * The budget that retries and hedges share: `ratio` of the requests plus `perSecond`, over `window`.
+ * Defaults: 20 %, 10/s, 10 s (Finagle's and tower's).
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const RetryBudget = Context.Reference<{
+  readonly ratio: number
+  readonly perSecond: number
+  readonly window: Duration.Duration
+}>("@muster/core/Policy/RetryBudget", {
+  defaultValue: () => ({ ratio: 0.2, perSecond: 10, window: Duration.seconds(10) })
+})
+
+/**
+ * How latency is remembered: the time constant of the moving average, and the estimate for an instance that has not
+ * answered yet when no other has either. Defaults: 10 s, 30 ms (Finagle's and linkerd2's).
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const Latency = Context.Reference<{
+  readonly tau: Duration.Duration
+  readonly firstEstimate: Duration.Duration
+}>("@muster/core/Policy/Latency", {
+  defaultValue: () => ({ tau: Duration.seconds(10), firstEstimate: Duration.millis(30) })
+})
+
+/**
+ * When an instance is taken out, for how long, and how many at most: `consecutive` failures, or a success rate below
+ * `successRate` over `window` with at least `minimumRequests`; out for `base` × 2ⁿ up to `cap` with equal jitter; at
+ * most the share `maxEjected` (at least one) is out, and below the share `panicBelow` of healthy ones all are used.
+ * Defaults: 5; 0.8 over 30 s of at least 5 requests; 1 s up to 30 s; a tenth; a half.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const Ejection = Context.Reference<{
+  readonly consecutive: number
+  readonly successRate: number
+  readonly window: Duration.Duration
+  readonly minimumRequests: number
+  readonly base: Duration.Duration
+  readonly cap: Duration.Duration
+  readonly maxEjected: number
+  readonly panicBelow: number
+}>("@muster/core/Policy/Ejection", {
+  defaultValue: () => ({
+    consecutive: 5,
+    successRate: 0.8,
+    window: Duration.seconds(30),
+    minimumRequests: 5,
+    base: Duration.seconds(1),
+    cap: Duration.seconds(30),
+    maxEjected: 0.1,
+    panicBelow: 0.5
+  })
+})
+
+/**
+ * How a new instance is warmed up: from the share `floor` of its full share, growing over `duration` since it started.
+ * Defaults: 0.1, 10 s.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const WarmUp = Context.Reference<{
+  readonly duration: Duration.Duration
+  readonly floor: number
+}>("@muster/core/Policy/WarmUp", { defaultValue: () => ({ duration: Duration.seconds(10), floor: 0.1 }) })

@@ -1,0 +1,14 @@
+/**
+ * What is true of services, their instances and their registries: data, laws, ports and defaults. No fiber, no clock,
+ * no I/O. Each module is one namespace.
+ */
+export * as Change from "./Change.ts"
+export * as DiscoveryState from "./DiscoveryState.ts"
+export * as Endpoint from "./Endpoint.ts"
+export * as Guard from "./Guard.ts"
+export * as Policy from "./Policy.ts"
+export * as RegistrationState from "./RegistrationState.ts"
+export * as Registry from "./Registry.ts"
+export * as RegistryError from "./RegistryError.ts"
+export * as Resolver from "./Resolver.ts"
+export * as Snapshot from "./Snapshot.ts"
