@@ -74,8 +74,8 @@ const fileSize: Rule = {
       const start = sourceCode.ast.tokens[0]?.range[0] ?? 0
       const header = sourceCode.getAllComments().filter((comment) => comment.range[1] <= start)
       if (lines.size <= maxLines || header.some((comment) => /\bSize: \S/.test(comment.value))) return
-      const message = `${lines.size} lines of code; split it by concept, or say why not in the header ("Size: …")`
-      context.report({ message: `A source file has at most ${maxLines} lines of code: ${message}`, node })
+      const message = `${lines.size} lines of code, more than ${maxLines}: split the file by concept, or say in its header why not ("Size: …")`
+      context.report({ message, node })
     }
   })
 }
