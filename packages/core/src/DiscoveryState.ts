@@ -249,7 +249,10 @@ const stepLoading = (state: Loading, event: Event): DiscoveryState => {
 const stepLive = (state: Live, event: Event, options: Guard.Options): DiscoveryState => {
   switch (event._tag) {
     case "Reset":
-      return { ...Guard.reset(state, event.endpoints, unreadable(event.skipped), event.at, options), cursor: event.cursor }
+      return {
+        ...Guard.reset(state, event.endpoints, unreadable(event.skipped), event.at, options),
+        cursor: event.cursor
+      }
     case "Changed":
       return { ...Guard.apply(state, event.deltas, event.at, options), cursor: event.cursor }
     case "Disconnected":

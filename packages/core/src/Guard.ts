@@ -179,7 +179,10 @@ export const nextExpiry = (self: Guarded, options: Options): number | undefined 
 const release = <S extends Guarded>(self: S, leaves: (departed: Departed) => boolean): S => {
   const gone = matching(self.held, leaves)
   if (gone.length === 0) return self
-  const snapshot = Snapshot.apply(self.snapshot, gone.map((id): Delta => ({ _tag: "Removed", id })))
+  const snapshot = Snapshot.apply(
+    self.snapshot,
+    gone.map((id): Delta => ({ _tag: "Removed", id }))
+  )
   return { ...self, snapshot, held: HashMap.removeMany(self.held, gone) }
 }
 

@@ -83,6 +83,16 @@ export const SettledAfter = Context.Reference<Duration.Duration>("@muster/core/P
 })
 
 /**
+ * How long a watch may take to tell its first change, a full listing included. Default: 10 s.
+ *
+ * @category discovery
+ * @since 0.1.0
+ */
+export const OpenDeadline = Context.Reference<Duration.Duration>("@muster/core/Policy/OpenDeadline", {
+  defaultValue: () => Duration.seconds(10)
+})
+
+/**
  * The jittered full read that catches what no stream can show, and the early one when instances are held.
  * Defaults: after 2 to 5 min; after 0.5 to 1.5 s.
  *

@@ -39,7 +39,10 @@ export const empty: Snapshot = { version: 0, endpoints: HashMap.empty(), changes
  * @since 0.1.0
  */
 export const make = (endpoints: Iterable<Endpoint>): Snapshot =>
-  apply(empty, Array.from(endpoints, (endpoint): Delta => ({ _tag: "Put", endpoint })))
+  apply(
+    empty,
+    Array.from(endpoints, (endpoint): Delta => ({ _tag: "Put", endpoint }))
+  )
 
 /**
  * Folds deltas in order; the same reference when none of them changes anything.

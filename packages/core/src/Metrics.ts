@@ -1,0 +1,52 @@
+/**
+ * Every metric, as a value: declared here, updated in one line where the thing happens.
+ *
+ * All carry the attribute `service`, those of one instance also `instance`.
+ */
+import * as Metric from "effect/Metric"
+
+/**
+ * How many endpoints of a service are pickable, held ones included.
+ *
+ * @category discovery
+ * @since 0.1.0
+ */
+export const endpoints = Metric.gauge("muster_endpoints", { description: "Pickable endpoints" })
+
+/**
+ * How many endpoints are pickable only because the mass-removal guard holds them.
+ *
+ * @category discovery
+ * @since 0.1.0
+ */
+export const heldEndpoints = Metric.gauge("muster_held_endpoints", { description: "Endpoints held by the guard" })
+
+/**
+ * 1 while a service is served from a frozen snapshot, else 0.
+ *
+ * @category discovery
+ * @since 0.1.0
+ */
+export const frozen = Metric.gauge("muster_frozen", { description: "Whether the snapshot is frozen" })
+
+/**
+ * Registry entries that could not be read.
+ *
+ * @category discovery
+ * @since 0.1.0
+ */
+export const skippedEntries = Metric.counter("muster_skipped_entries", {
+  description: "Registry entries that could not be read",
+  incremental: true
+})
+
+/**
+ * Actors that died of a defect and were started again; the attribute `actor` names which.
+ *
+ * @category supervision
+ * @since 0.1.0
+ */
+export const restarts = Metric.counter("muster_actor_restarts", {
+  description: "Actors that died of a defect and were started again",
+  incremental: true
+})

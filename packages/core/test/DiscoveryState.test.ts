@@ -1,0 +1,256 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, HashMap, Schema } from "effect"
+import { Change, DiscoveryState, type Endpoint, Guard, Policy, RegistryError, Snapshot } from "@muster/core"
+import { delta, endpoint, id, listing, Move, Put, recorded } from "./fixtures/arbitrary.ts"
+
+const options = Policy.MassRemoval.defaultValue()
+const step = DiscoveryState.step(options)
+const cursor = Change.Cursor.make("7")
+const newer = Change.Cursor.make("8")
+const down: DiscoveryState.Cause = {
+  _tag: "Failed",
+  error: new RegistryError.RegistryError({
+    registry: "memory:",
+    key: "orders",
+    reason: new RegistryError.Unavailable({ message: "down" })
+  })
+}
+const idle: DiscoveryState.Cause = { _tag: "Idle" }
+
+const known = Guard.replace(Guard.empty, [endpoint("a", { port: 1 }), endpoint("b", { port: 2 })])
+const holding = Guard.apply(known, [delta("a"), delta("b")], 100, options)
+const events = {
+  AttemptStarted: { _tag: "AttemptStarted", at: 200 },
+  Reset: { _tag: "Reset", at: 200, endpoints: [endpoint("c", { port: 3 })], cursor: newer, skipped: [] },
+  Changed: {
+    _tag: "Changed",
+    at: 200,
+    deltas: [{ _tag: "Put", endpoint: endpoint("c", { port: 3 }) }],
+    cursor: newer,
+    skipped: []
+  },
+  Resumed: { _tag: "Resumed", at: 200, cursor: newer },
+  Disconnected: { _tag: "Disconnected", at: 200, cause: down },
+  Remembered: { _tag: "Remembered", at: 200, endpoints: [endpoint("m")], savedAt: 5 },
+  Unreachable: { _tag: "Unreachable", at: 200, id: id("a") },
+  Ticked: { _tag: "Ticked", at: 100 + 60_000 },
+  GaveUp: { _tag: "GaveUp", at: 200 }
+} satisfies { readonly [Tag in DiscoveryState.Event["_tag"]]: Extract<DiscoveryState.Event, { _tag: Tag }> }
+
+const states = {
+  Loading: { _tag: "Loading", attempt: 1, cause: undefined },
+  Live: { ...holding, _tag: "Live", cursor, since: 50 },
+  Frozen: { ...holding, _tag: "Frozen", cursor, asOf: { _tag: "Observed", at: 150 }, cause: idle },
+  Resyncing: { ...holding, _tag: "Resyncing", cursor, asOf: { _tag: "Observed", at: 150 }, cause: idle },
+  Failed: { _tag: "Failed", cause: idle }
+} satisfies {
+  readonly [Tag in DiscoveryState.DiscoveryState["_tag"]]: Extract<DiscoveryState.DiscoveryState, { _tag: Tag }>
+}
+
+/** "·" is: the same reference. Anything else describes the next state. */
+const table: {
+  readonly [State in keyof typeof states]: {
+    readonly [Tag in DiscoveryState.Event["_tag"]]: "·" | ((next: DiscoveryState.DiscoveryState) => void)
+  }
+} = {
+  Loading: {
+    AttemptStarted: (next) => assert.deepStrictEqual(next, { _tag: "Loading", attempt: 2, cause: undefined }),
+    Reset: (next) => assertServes(next, "Live", ["c"], []),
+    Changed: "·",
+    Resumed: "·",
+    Disconnected: (next) => assert.deepStrictEqual(next, { _tag: "Loading", attempt: 1, cause: down }),
+    Remembered: (next) => {
+      assertServes(next, "Frozen", ["m"], [])
+      assert.deepStrictEqual(DiscoveryState.asOf(next, 200), { _tag: "Saved", savedAt: 5 })
+    },
+    Unreachable: "·",
+    Ticked: "·",
+    GaveUp: (next) => assert.deepStrictEqual(next, { _tag: "Failed", cause: undefined })
+  },
+  Live: {
+    AttemptStarted: "·",
+    Reset: (next) => assertServes(next, "Live", ["a", "b", "c"], ["a", "b"]),
+    Changed: (next) => assertServes(next, "Live", ["a", "b", "c"], ["a", "b"]),
+    Resumed: "·",
+    Disconnected: (next) => {
+      assertServes(next, "Frozen", ["a", "b"], ["a", "b"])
+      assert.deepInclude({ ...next }, { cause: down, cursor, asOf: { _tag: "Observed", at: 200 } })
+    },
+    Remembered: "·",
+    Unreachable: (next) => assertServes(next, "Live", ["b"], ["b"]),
+    Ticked: (next) => assertServes(next, "Live", [], []),
+    GaveUp: "·"
+  },
+  Frozen: {
+    AttemptStarted: (next) => assertServes(next, "Resyncing", ["a", "b"], ["a", "b"]),
+    Reset: "·",
+    Changed: "·",
+    Resumed: "·",
+    Disconnected: (next) => {
+      assertServes(next, "Frozen", ["a", "b"], ["a", "b"])
+      assert.deepInclude({ ...next }, { cause: down, asOf: { _tag: "Observed", at: 150 } })
+    },
+    Remembered: "·",
+    Unreachable: (next) => assertServes(next, "Frozen", ["b"], ["b"]),
+    Ticked: (next) => assertServes(next, "Frozen", [], []),
+    GaveUp: (next) => assert.deepStrictEqual(next, { _tag: "Failed", cause: idle })
+  },
+  Resyncing: {
+    AttemptStarted: "·",
+    Reset: (next) => assertServes(next, "Live", ["a", "b", "c"], ["a", "b"]),
+    Changed: "·",
+    Resumed: (next) => {
+      assertServes(next, "Live", ["a", "b"], ["a", "b"])
+      assert.deepInclude({ ...next }, { cursor: newer, since: 200 })
+    },
+    Disconnected: (next) => {
+      assertServes(next, "Frozen", ["a", "b"], ["a", "b"])
+      assert.deepInclude({ ...next }, { cause: down, asOf: { _tag: "Observed", at: 150 } })
+    },
+    Remembered: "·",
+    Unreachable: (next) => assertServes(next, "Resyncing", ["b"], ["b"]),
+    Ticked: (next) => assertServes(next, "Resyncing", [], []),
+    GaveUp: (next) => assert.deepStrictEqual(next, { _tag: "Failed", cause: idle })
+  },
+  Failed: {
+    AttemptStarted: (next) => assert.deepStrictEqual(next, { _tag: "Loading", attempt: 1, cause: idle }),
+    Reset: "·",
+    Changed: "·",
+    Resumed: "·",
+    Disconnected: "·",
+    Remembered: "·",
+    Unreachable: "·",
+    Ticked: "·",
+    GaveUp: "·"
+  }
+}
+
+const assertServes = (
+  state: DiscoveryState.DiscoveryState,
+  tag: DiscoveryState.Known["_tag"],
+  pickable: ReadonlyArray<string>,
+  held: ReadonlyArray<string>
+) => {
+  assert.strictEqual(state._tag, tag)
+  if (!DiscoveryState.isKnown(state)) return
+  assert.deepStrictEqual([...HashMap.keys(state.snapshot.endpoints)].toSorted(), pickable)
+  assert.deepStrictEqual([...HashMap.keys(state.held)].toSorted(), held)
+}
+
+describe("DiscoveryState", () => {
+  for (const [name, row] of Object.entries(table)) {
+    for (const [tag, expected] of Object.entries(row)) {
+      it(`${name} × ${tag}${expected === "·" ? " means nothing" : ""}`, () => {
+        const state = Object.entries(states).find(([candidate]) => candidate === name)?.[1]
+        const event = Object.entries(events).find(([candidate]) => candidate === tag)?.[1]
+        assert.isDefined(state)
+        assert.isDefined(event)
+        const next = step(state, event)
+        if (expected === "·") assert.strictEqual(next, state)
+        else expected(next)
+      })
+    }
+  }
+
+  it("believes the first inventory after a remembered one, however much is missing", () => {
+    const remembered = step(DiscoveryState.initial, {
+      _tag: "Remembered",
+      at: 0,
+      endpoints: [endpoint("a", { port: 1 }), endpoint("b", { port: 2 }), endpoint("c", { port: 3 })],
+      savedAt: 1
+    })
+    const asking = step(remembered, { _tag: "AttemptStarted", at: 1 })
+    assertServes(
+      step(asking, { _tag: "Reset", at: 2, endpoints: [endpoint("c", { port: 3 })], cursor, skipped: [] }),
+      "Live",
+      ["c"],
+      []
+    )
+  })
+
+  it("four kinds of nothing: only an authoritative empty answer empties, and then through the guard", () => {
+    const live = step(DiscoveryState.initial, { _tag: "Reset", at: 0, endpoints: [], cursor, skipped: [] })
+    assertServes(live, "Live", [], [])
+    const before = step(DiscoveryState.initial, { ...events.Reset, at: 0 })
+    assertServes(step(before, { _tag: "Reset", at: 1, endpoints: [], cursor, skipped: [] }), "Live", ["c"], ["c"])
+  })
+
+  it("keeps an instance whose entry became unreadable", () => {
+    const before = step(DiscoveryState.initial, { ...events.Reset, at: 0 })
+    const skipped = [{ key: "orders/c", id: id("c"), problem: "not JSON" }]
+    assertServes(step(before, { _tag: "Reset", at: 1, endpoints: [], cursor, skipped }), "Live", ["c"], [])
+  })
+
+  const Happening = Schema.Union([
+    Schema.Struct({ _tag: Schema.Literal("Reset"), puts: Schema.Array(Put) }),
+    Schema.Struct({ _tag: Schema.Literal("Changed"), moves: Schema.Array(Move) }),
+    Schema.Struct({
+      _tag: Schema.Literals([
+        "AttemptStarted",
+        "Resumed",
+        "Disconnected",
+        "Unreachable",
+        "Ticked",
+        "GaveUp",
+        "Remembered"
+      ])
+    })
+  ])
+  const log = (happenings: ReadonlyArray<typeof Happening.Type>): ReadonlyArray<DiscoveryState.Event> =>
+    happenings.map((happening, i): DiscoveryState.Event => {
+      const at = i * 997
+      switch (happening._tag) {
+        case "Reset":
+          return { _tag: "Reset", at, endpoints: listing(happening.puts), cursor, skipped: [] }
+        case "Changed":
+          return { _tag: "Changed", at, deltas: happening.moves.map(delta), cursor, skipped: [] }
+        default:
+          return { ...events[happening._tag], at }
+      }
+    })
+
+  it.effect.prop("folding an encoded log again gives every state again", [Schema.Array(Happening)], ([happenings]) =>
+    Effect.gen(function* () {
+      const original = log(happenings)
+      const replayed = yield* recorded(DiscoveryState.Event)(original)
+      let a = DiscoveryState.initial
+      let b = DiscoveryState.initial
+      for (const [i, event] of original.entries()) {
+        const again = replayed[i]
+        assert.isDefined(again)
+        a = step(a, event)
+        b = step(b, again)
+        assert.deepStrictEqual(flat(b), flat(a))
+      }
+    })
+  )
+
+  it.prop("no failure of the registry takes an endpoint away", [Schema.Array(Happening)], ([happenings]) => {
+    let state = DiscoveryState.initial
+    for (const event of log(happenings)) {
+      const next = step(state, event)
+      const isFailure = event._tag === "Disconnected" || event._tag === "AttemptStarted" || event._tag === "Resumed"
+      if (isFailure && DiscoveryState.isKnown(state)) {
+        assert.isTrue(DiscoveryState.isKnown(next) && next.snapshot === state.snapshot)
+      }
+      state = next
+    }
+  })
+})
+
+const flat = (state: DiscoveryState.DiscoveryState) =>
+  JSON.parse(
+    JSON.stringify(
+      DiscoveryState.isKnown(state)
+        ? {
+            ...state,
+            snapshot: sorted(Snapshot.endpoints(state.snapshot)),
+            held: sorted([...HashMap.values(state.held)].map(({ endpoint }) => endpoint)),
+            recent: sorted([...HashMap.values(state.recent)].map(({ endpoint }) => endpoint))
+          }
+        : state
+    )
+  )
+
+const sorted = (endpoints: ReadonlyArray<Endpoint.Endpoint>) =>
+  endpoints.map((endpoint) => JSON.stringify(endpoint)).toSorted()

@@ -1,0 +1,6 @@
+/**
+ * What is running: supervised fibers that turn registries into state, and state into balanced requests. Each module is
+ * one namespace.
+ */
+export * as ConnectProbe from "./ConnectProbe.ts"
+export * as Discovery from "./Discovery.ts"

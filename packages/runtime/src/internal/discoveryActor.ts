@@ -1,0 +1,250 @@
+/**
+ * The actor that follows one service. Its fibers only obtain an event, stamp it, and dispatch it: `follow` listens to
+ * the registry, `expire` keeps the deadlines of held instances, `probe` asks held addresses whether anybody is there.
+ *
+ * `dispatch` is the one writer of the state. A defect in any fiber freezes the state, is logged and counted, and all
+ * fibers are started again by `Policy.Restart`.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HashMap from "effect/HashMap"
+import * as Latch from "effect/Latch"
+import * as Pull from "effect/Pull"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import type { Change, Cursor } from "@muster/core/Change"
+import * as State from "@muster/core/DiscoveryState"
+import type { InstanceId, ServiceName } from "@muster/core/Endpoint"
+import type { Departed } from "@muster/core/Guard"
+import * as Guard from "@muster/core/Guard"
+import * as Policy from "@muster/core/Policy"
+import { RegistryError, TimedOut } from "@muster/core/RegistryError"
+import { Resolver } from "@muster/core/Resolver"
+import { ConnectProbe } from "../ConnectProbe.ts"
+import type { Subscription } from "../Discovery.ts"
+import * as Report from "./discoveryReport.ts"
+import * as StateCell from "./stateCell.ts"
+
+type Held = HashMap.HashMap<InstanceId, Departed>
+
+export interface DiscoveryActor {
+  readonly subscription: Subscription
+  /** Follows the service until the scope closes. */
+  readonly run: Effect.Effect<void, never, Scope.Scope>
+  readonly knowsAnything: () => boolean
+}
+
+/** Reads the policies once and gives a constructor of actors. */
+export const factory = Effect.fnUntraced(function* (record: (service: ServiceName, event: State.Event) => void) {
+  const resolver = yield* Resolver
+  const clock = yield* Clock.Clock
+  const probeConnection = yield* ConnectProbe
+  const rewatch = yield* Policy.Rewatch
+  const restart = yield* Policy.Restart
+  const settledAfter = Duration.toMillis(yield* Policy.SettledAfter)
+  const openDeadline = yield* Policy.OpenDeadline
+  const fullRead = yield* Policy.FullRead
+  const massRemoval = yield* Policy.MassRemoval
+  const confirmAfter = Duration.toMillis(massRemoval.confirmAfter)
+  const step = State.step(massRemoval)
+
+  return (service: ServiceName): DiscoveryActor => {
+    const cell = StateCell.make(State.initial)
+    const startedAt = clock.monotonicTimeNanosUnsafe()
+    const again = Latch.makeUnsafe(false)
+    const one = Semaphore.makeUnsafe(1)
+    const report = Report.make(service)
+
+    const now = () => Number(clock.monotonicTimeNanosUnsafe() - startedAt) / 1e6
+
+    const dispatch = (event: State.Event) =>
+      Effect.suspend(() => {
+        record(service, event)
+        const before = cell.get()
+        const after = step(before, event)
+        cell.set(after)
+        return before === after ? Effect.void : report.transition(before, after)
+      })
+
+    const hear = (change: Change) => {
+      const skipped = change._tag === "Resumed" ? [] : change.skipped
+      const heard = dispatch({ ...change, at: now() })
+      return skipped.length === 0 ? heard : Effect.andThen(heard, report.skipped(skipped))
+    }
+
+    /** Listens until the stream is lost, and tells why. */
+    const listen = (from: Cursor | undefined) =>
+      Effect.suspend(() => {
+        let opened = false
+        const heard = Stream.runForEach(resolver.watch(service, from), (change) => {
+          opened = true
+          return hear(change)
+        }).pipe(
+          Effect.match({
+            onSuccess: (): State.Cause => ({ _tag: "Ended" }),
+            onFailure: (error): State.Cause => ({ _tag: "Failed", error })
+          })
+        )
+        const silence = Effect.sleep(openDeadline).pipe(
+          Effect.andThen(
+            Effect.suspend(() => (opened ? Effect.never : Effect.succeed(silent(resolver.registry, service))))
+          )
+        )
+        return Effect.raceFirst(heard, silence)
+      })
+
+    const holds: Stream.Stream<Held> = cell.changes.pipe(
+      Stream.map((state) => (State.isKnown(state) ? state.held : nothingHeld)),
+      Stream.changesWith((a, b) => a === b)
+    )
+
+    /** Completes when the inventory should be read as a whole: now and then, and soon once instances are held. */
+    const fullReadDue = Effect.suspend(() => {
+      const openedAt = now()
+      return holds.pipe(
+        Stream.switchMap((held) => Stream.fromEffect(Effect.flatMap(untilFullRead(held, openedAt), Effect.sleep))),
+        Stream.take(1),
+        Stream.runDrain
+      )
+    })
+
+    const untilFullRead = (held: Held, openedAt: number) => {
+      if (HashMap.isEmpty(held)) return between(fullRead.after)
+      let oldest = Infinity
+      for (const { at } of HashMap.values(held)) {
+        if (at >= openedAt) return between(fullRead.early)
+        oldest = Math.min(oldest, at)
+      }
+      const confirmedIn = Duration.millis(Math.max(0, oldest + confirmAfter - now()))
+      return Effect.map(between(fullRead.early), Duration.sum(confirmedIn))
+    }
+
+    /** Keeps a watch open; a full read is a watch without a cursor. */
+    const watch = Effect.gen(function* () {
+      const state = cell.get()
+      let from = State.isKnown(state) ? state.cursor : undefined
+      while (true) {
+        const lost = yield* Effect.raceFirst(listen(from), Effect.as(fullReadDue, undefined))
+        if (lost !== undefined) return lost
+        from = undefined
+      }
+    })
+
+    /** Watches, freezes and watches again until `Policy.Rewatch` ends. */
+    const followUntilGivenUp = Effect.gen(function* () {
+      let pause = yield* Schedule.toStepWithSleep(rewatch)
+      while (true) {
+        yield* dispatch({ _tag: "AttemptStarted", at: now() })
+        const cause = yield* watch
+        const state = cell.get()
+        const settled = state._tag === "Live" && now() - state.since >= settledAfter
+        yield* dispatch({ _tag: "Disconnected", at: now(), cause })
+        if (settled) pause = yield* Schedule.toStepWithSleep(rewatch)
+        yield* pause(cause)
+      }
+    }).pipe(Pull.catchDone(() => dispatch({ _tag: "GaveUp", at: now() })))
+
+    const follow = Effect.forever(
+      Effect.andThen(
+        followUntilGivenUp,
+        Effect.suspend(() => {
+          again.closeUnsafe()
+          return again.await
+        })
+      )
+    )
+
+    const expire = holds.pipe(
+      Stream.switchMap(() => {
+        const state = cell.get()
+        const next = State.isKnown(state) ? Guard.nextExpiry(state, massRemoval) : undefined
+        return next === undefined
+          ? Stream.empty
+          : Stream.fromEffect(
+              Effect.andThen(
+                Effect.suspend(() => Effect.sleep(Duration.millis(Math.max(0, next - now())))),
+                Effect.suspend(() => dispatch({ _tag: "Ticked", at: now() }))
+              )
+            )
+      }),
+      Stream.runDrain
+    )
+
+    const refused = (id: InstanceId) => Effect.suspend(() => dispatch({ _tag: "Unreachable", at: now(), id }))
+
+    const probe = holds.pipe(
+      Stream.mapAccum(
+        () => nothingHeld,
+        (before, held) => [held, [...held].filter(([id]) => !HashMap.has(before, id))]
+      ),
+      Stream.mapEffect(
+        ([id, { endpoint }]) =>
+          Effect.flatMap(probeConnection(endpoint), (answer) => (answer === "refused" ? refused(id) : Effect.void)),
+        { concurrency: 16 }
+      ),
+      Stream.runDrain
+    )
+
+    const die = (cause: Cause.Cause<never>) =>
+      Effect.gen(function* () {
+        const defect = Cause.pretty(cause)
+        yield* dispatch({ _tag: "Disconnected", at: now(), cause: { _tag: "Died", defect } })
+        yield* report.died(defect)
+        return yield* Effect.fail("died" as const)
+      })
+
+    const life = Effect.all([follow, expire, probe], { concurrency: "unbounded", discard: true }).pipe(
+      Effect.catchCauseIf((cause) => !Cause.hasInterruptsOnly(cause), die),
+      Effect.retry(restart),
+      Effect.ignore,
+      Effect.onInterrupt(() => dispatch({ _tag: "Disconnected", at: now(), cause: { _tag: "Idle" } })),
+      one.withPermits(1),
+      Effect.annotateLogs({ service, registry: resolver.registry })
+    )
+
+    return {
+      subscription: {
+        service,
+        current: cell.get,
+        changes: cell.changes,
+        refused,
+        age: Effect.map(Clock.currentTimeMillis, (wall) => age(State.asOf(cell.get(), now()), now(), wall)),
+        retry: Effect.sync(() => {
+          if (cell.get()._tag === "Failed") again.openUnsafe()
+        })
+      },
+      run: Effect.asVoid(Effect.forkScoped(life)),
+      knowsAnything: () => State.isKnown(cell.get())
+    }
+  }
+})
+
+const nothingHeld: Held = HashMap.empty()
+
+const between = ([least, most]: readonly [Duration.Duration, Duration.Duration]) =>
+  Effect.map(Random.nextBetween(Duration.toMillis(least), Duration.toMillis(most)), Duration.millis)
+
+const age = (asOf: State.AsOf | undefined, now: number, wall: number): Duration.Duration | undefined => {
+  switch (asOf?._tag) {
+    case "Observed":
+      return Duration.millis(now - asOf.at)
+    case "Saved":
+      return Duration.millis(Math.max(0, wall - asOf.savedAt))
+    case undefined:
+      return undefined
+  }
+}
+
+const silent = (registry: string, service: ServiceName): State.Cause => ({
+  _tag: "Failed",
+  error: new RegistryError({
+    registry,
+    key: service,
+    reason: new TimedOut({ message: "the watch did not begin in time; is the registry reachable?" })
+  })
+})

@@ -1,0 +1,440 @@
+import { assert, describe, it } from "@effect/vitest"
+import {
+  Duration,
+  Clock,
+  Effect,
+  Fiber,
+  HashMap,
+  Layer,
+  References,
+  Schedule,
+  Schema,
+  Scope,
+  Stream,
+  Exit
+} from "effect"
+import { TestClock } from "effect/testing"
+import { DiscoveryState, Endpoint, Policy } from "@muster/core"
+import { ConnectProbe, Discovery } from "@muster/runtime"
+import { wallClockOffBy } from "./fixtures/wallClock.ts"
+import { endpoint, make, service, settle } from "./fixtures/ScriptedResolver.ts"
+
+type Script = ReturnType<typeof make>
+
+/** Runs a scenario against a scripted registry, with one subscription that lives as long as the scenario. */
+const scenario = <E>(
+  run: (
+    script: Script,
+    subscription: Discovery.Subscription,
+    log: Log
+  ) => Effect.Effect<void, E, Scope.Scope | Discovery.Discovery>,
+  policies: Layer.Layer<never> = Layer.empty
+) => {
+  const script = make()
+  const log: Log = { events: [], lines: [], probed: [] }
+  const layer = Discovery.layer.pipe(
+    Layer.provide([
+      script.layer,
+      policies,
+      Layer.succeed(Discovery.Recorder, (_, event) => log.events.push(event)),
+      Layer.succeed(ConnectProbe.ConnectProbe, (probed) =>
+        Effect.sync(() => {
+          log.probed.push(probed.id)
+          return probed.metadata["alive"] === "no" ? ("refused" as const) : ("unknown" as const)
+        })
+      )
+    ])
+  )
+  return Effect.gen(function* () {
+    const discovery = yield* Discovery.Discovery
+    const subscription = yield* discovery.subscribe(service)
+    yield* settle
+    yield* run(script, subscription, log)
+  }).pipe(Effect.provide(layer), Effect.provideService(References.MinimumLogLevel, "None"))
+}
+
+interface Log {
+  readonly events: Array<DiscoveryState.Event>
+  readonly lines: Array<string>
+  readonly probed: Array<string>
+}
+
+const pickable = ({ current }: Discovery.Subscription) => {
+  const state = current()
+  return DiscoveryState.isKnown(state) ? [...HashMap.keys(state.snapshot.endpoints)].toSorted() : []
+}
+const heldOf = ({ current }: Discovery.Subscription) => {
+  const state = current()
+  return DiscoveryState.isKnown(state) ? [...HashMap.keys(state.held)].toSorted() : []
+}
+const tag = ({ current }: Discovery.Subscription) => current()._tag
+
+const abc = [endpoint("a", { port: 1 }), endpoint("b", { port: 2 }), endpoint("c", { port: 3 })]
+
+describe("Discovery", () => {
+  it.effect("takes the inventory, then follows every change", () =>
+    scenario((script, orders) =>
+      Effect.gen(function* () {
+        assert.strictEqual(tag(orders), "Loading")
+        yield* script.reset(...abc)
+        assert.deepStrictEqual([tag(orders), pickable(orders)], ["Live", ["a", "b", "c"]])
+        yield* script.put(endpoint("d", { port: 4 }))
+        yield* script.remove("a")
+        assert.deepStrictEqual(pickable(orders), ["b", "c", "d"])
+      })
+    )
+  )
+
+  it.effect(
+    "F-local-a: keeps serving the last snapshot while the registry is down, tells its age, and resumes by cursor",
+    () =>
+      scenario((script, orders) =>
+        Effect.gen(function* () {
+          yield* script.reset(...abc)
+          assert.deepStrictEqual(yield* orders.age, Duration.zero)
+          yield* script.fail()
+          assert.deepStrictEqual([tag(orders), pickable(orders)], ["Frozen", ["a", "b", "c"]])
+          for (let attempt = 0; attempt < 50; attempt++) {
+            yield* TestClock.adjust("6 seconds")
+            assert.strictEqual(tag(orders), "Resyncing")
+            yield* script.fail()
+            assert.deepStrictEqual([tag(orders), pickable(orders)], ["Frozen", ["a", "b", "c"]])
+          }
+          assert.deepStrictEqual(yield* orders.age, Duration.minutes(5))
+          yield* TestClock.adjust("6 seconds")
+          assert.strictEqual(script.opened.at(-1)?.from, "1")
+          yield* script.resume
+          assert.deepStrictEqual([tag(orders), pickable(orders)], ["Live", ["a", "b", "c"]])
+          assert.deepStrictEqual(yield* orders.age, Duration.zero)
+        })
+      )
+  )
+
+  it.effect("treats the end of a stream as a loss", () =>
+    scenario((script, orders) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        yield* script.end
+        assert.strictEqual(tag(orders), "Frozen")
+        assert.deepStrictEqual(pickable(orders), ["a", "b", "c"])
+      })
+    )
+  )
+
+  it.effect("F-local-a2: a watch that never begins is given up at its deadline and tried again", () =>
+    scenario((script, orders) =>
+      Effect.gen(function* () {
+        yield* TestClock.adjust("10 seconds")
+        const state = orders.current()
+        assert.isTrue(state._tag === "Loading" && state.cause?._tag === "Failed")
+        yield* TestClock.adjust("1 seconds")
+        assert.strictEqual(script.opened.length, 2)
+        assert.strictEqual(script.active.size, 1)
+        yield* script.reset(...abc)
+        yield* TestClock.adjust("1 minutes")
+        assert.deepStrictEqual([tag(orders), script.opened.length], ["Live", 2])
+      })
+    )
+  )
+
+  it.effect("waits longer from attempt to attempt, though the registry lists and then cuts each time", () =>
+    scenario((script) =>
+      Effect.gen(function* () {
+        for (let i = 0; i < 300; i++) {
+          yield* TestClock.adjust("100 millis")
+          if (script.active.size > 0) yield* Effect.andThen(script.reset(...abc), script.fail())
+        }
+        assert.isBelow(script.opened.length, 14)
+      })
+    )
+  )
+
+  it.effect("starts over with short pauses once a watch lived for 10 s", () =>
+    scenario((script) =>
+      Effect.gen(function* () {
+        for (let i = 0; i < 6; i++) {
+          yield* script.fail()
+          yield* TestClock.adjust("6 seconds")
+        }
+        yield* script.reset(...abc)
+        yield* TestClock.adjust("10 seconds")
+        const before = script.opened.length
+        yield* script.fail()
+        yield* TestClock.adjust("121 millis")
+        assert.strictEqual(script.opened.length, before + 1)
+      })
+    )
+  )
+
+  it.effect("a bounded freeze policy ends in the typed failure, and a retry starts over", () =>
+    scenario(
+      (script, orders) =>
+        Effect.gen(function* () {
+          yield* script.reset(...abc)
+          for (let i = 0; i < 3; i++) {
+            yield* script.fail("gone")
+            assert.deepStrictEqual([tag(orders), pickable(orders)], ["Frozen", ["a", "b", "c"]])
+            yield* TestClock.adjust("1 seconds")
+          }
+          yield* script.fail("gone")
+          const failed = orders.current()
+          assert.isTrue(
+            failed._tag === "Failed" && failed.cause?._tag === "Failed" && failed.cause.error.reason.message === "gone"
+          )
+          assert.isUndefined(yield* orders.age)
+          yield* TestClock.adjust("1 hours")
+          assert.strictEqual(tag(orders), "Failed")
+          yield* orders.retry
+          yield* settle
+          assert.strictEqual(tag(orders), "Loading")
+          assert.isUndefined(script.opened.at(-1)?.from)
+          yield* script.reset(...abc)
+          assert.strictEqual(tag(orders), "Live")
+        }),
+      Layer.succeed(Policy.Rewatch, Schedule.max([Schedule.spaced("1 seconds"), Schedule.recurs(3)]))
+    )
+  )
+
+  it.effect("reads everything again now and then, without a gap, and catches what no stream showed", () =>
+    scenario((script, orders) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        yield* TestClock.adjust("119 seconds")
+        assert.strictEqual(script.opened.length, 1)
+        for (let i = 0; i < 181 && script.opened.length === 1; i++) yield* TestClock.adjust("1 seconds")
+        assert.strictEqual(script.opened.length, 2)
+        assert.strictEqual(script.active.size, 1)
+        assert.isUndefined(script.opened.at(-1)?.from)
+        assert.deepStrictEqual([tag(orders), pickable(orders)], ["Live", ["a", "b", "c"]])
+        yield* script.reset(...abc.slice(1), endpoint("d", { port: 4 }))
+        assert.deepStrictEqual(pickable(orders), ["b", "c", "d"])
+      })
+    )
+  )
+
+  it.effect("F-local-c: a registry that comes back empty is doubted; the instances put themselves back", () =>
+    scenario((script, orders) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        yield* script.fail()
+        yield* TestClock.adjust("1 seconds")
+        yield* script.reset()
+        assert.deepStrictEqual(
+          [pickable(orders), heldOf(orders)],
+          [
+            ["a", "b", "c"],
+            ["a", "b", "c"]
+          ]
+        )
+        for (const endpoint of abc) yield* script.put(endpoint)
+        assert.deepStrictEqual([pickable(orders), heldOf(orders)], [["a", "b", "c"], []])
+      })
+    )
+  )
+
+  it.effect("reads everything early once instances are held, and again when the read may be believed", () =>
+    scenario((script, orders, log) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        yield* script.remove("a", "b")
+        assert.deepStrictEqual(heldOf(orders), ["a", "b"])
+        assert.deepStrictEqual(log.probed.toSorted(), ["a", "b"])
+        yield* TestClock.adjust("1500 millis")
+        assert.strictEqual(script.opened.length, 2)
+        yield* script.reset(...abc.slice(2))
+        assert.deepStrictEqual(heldOf(orders), ["a", "b"])
+        yield* TestClock.adjust("15400 millis")
+        assert.strictEqual(script.opened.length, 3)
+        yield* script.reset(...abc.slice(2))
+        assert.deepStrictEqual([pickable(orders), heldOf(orders)], [["c"], []])
+      })
+    )
+  )
+
+  it.effect("a held instance leaves when its own connection is refused, by a probe or by a request", () =>
+    scenario((script, orders) =>
+      Effect.gen(function* () {
+        const dead = new Endpoint.Endpoint({ ...endpoint("a", { port: 1 }), metadata: { alive: "no" } })
+        yield* script.reset(dead, ...abc.slice(1))
+        yield* script.remove("a", "b", "c")
+        assert.deepStrictEqual(pickable(orders), ["b", "c"])
+        yield* orders.refused(Endpoint.InstanceId.make("b"))
+        assert.deepStrictEqual(pickable(orders), ["c"])
+      })
+    )
+  )
+
+  it.effect("black-holed instances that vanished are gone within 60 s, even while the registry is down", () =>
+    scenario((script, orders) =>
+      Effect.gen(function* () {
+        const ten = Array.from({ length: 10 }, (_, i) => endpoint(`i${i}`, { port: 1 + i }))
+        yield* script.reset(...ten)
+        yield* script.remove(...ten.slice(2).map(({ id }) => id))
+        assert.strictEqual(heldOf(orders).length, 8)
+        yield* script.fail()
+        yield* TestClock.adjust("60 seconds")
+        assert.deepStrictEqual(pickable(orders), ["i0", "i1"])
+      })
+    )
+  )
+
+  it.effect("one watch serves all subscribers; it is released when idle, and what was learned is kept", () =>
+    scenario((script) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        const discovery = yield* Discovery.Discovery
+        yield* Effect.scoped(Effect.forEach(Array.from({ length: 100 }), () => discovery.subscribe(service)))
+        assert.strictEqual(script.opened.length, 1)
+
+        const other = Endpoint.ServiceName.make("users")
+        const view = yield* Effect.scoped(
+          Effect.gen(function* () {
+            const users = yield* discovery.subscribe(other)
+            yield* settle
+            yield* script.reset(...abc)
+            return users
+          })
+        )
+        assert.strictEqual(script.active.size, 2)
+        yield* TestClock.adjust("60 seconds")
+        assert.strictEqual(script.active.size, 1)
+        assert.deepStrictEqual([tag(view), pickable(view)], ["Frozen", ["a", "b", "c"]])
+
+        const again = yield* discovery.subscribe(other)
+        yield* settle
+        assert.deepStrictEqual([tag(again), pickable(again)], ["Resyncing", ["a", "b", "c"]])
+        assert.strictEqual(script.opened.at(-1)?.from, "2")
+      }).pipe(Effect.provide(Layer.empty))
+    )
+  )
+
+  it.effect("F-c5: subscribed and unsubscribed 10 000 times leaves no watch behind", () =>
+    scenario((script) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        const discovery = yield* Discovery.Discovery
+        for (let i = 0; i < 10_000; i++) {
+          yield* Effect.scoped(discovery.subscribe(Endpoint.ServiceName.make(`s${i % 10}`)))
+          if (i % 500 === 499) yield* TestClock.adjust("61 seconds")
+        }
+        assert.deepStrictEqual(
+          [...script.active].filter((watch) => watch.service !== service),
+          []
+        )
+        assert.isAtLeast(script.opened.length, 200)
+      })
+    )
+  )
+
+  it.effect("leaves no watch behind when its layer closes", () =>
+    Effect.gen(function* () {
+      const script = make()
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(Layer.provide(Discovery.layer, script.layer), scope)
+      yield* Effect.flatMap(Discovery.Discovery, (discovery) => discovery.subscribe(service)).pipe(
+        Effect.provide(context),
+        Scope.provide(scope)
+      )
+      yield* settle
+      assert.strictEqual(script.active.size, 1)
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(script.active.size, 0)
+    })
+  )
+
+  it.effect("killed by a defect it freezes, says so, and runs again", () =>
+    scenario((script, orders, log) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        yield* script.die("injected")
+        const state = orders.current()
+        assert.isTrue(
+          state._tag === "Frozen" && state.cause?._tag === "Died" && state.cause.defect.includes("injected")
+        )
+        assert.deepStrictEqual(pickable(orders), ["a", "b", "c"])
+        assert.isTrue(log.events.some((event) => event._tag === "Disconnected" && event.cause._tag === "Died"))
+        yield* TestClock.adjust("121 millis")
+        yield* script.resume
+        assert.strictEqual(tag(orders), "Live")
+      })
+    )
+  )
+
+  for (const jump of [Duration.hours(1), Duration.hours(-1)]) {
+    it.effect(`F-c3: a wall clock that jumps by ${Duration.format(jump)} ages and expires nothing`, () =>
+      Effect.gen(function* () {
+        const clock = yield* wallClockOffBy(() => offset)
+        let offset = 0
+        yield* scenario((script, orders) =>
+          Effect.gen(function* () {
+            yield* script.reset(...abc)
+            yield* script.remove("a", "b")
+            yield* script.fail()
+            yield* TestClock.adjust("10 seconds")
+            offset = Duration.toMillis(jump)
+            yield* TestClock.adjust("49 seconds")
+            assert.deepStrictEqual(heldOf(orders), ["a", "b"])
+            assert.deepStrictEqual(yield* orders.age, Duration.seconds(59))
+            yield* TestClock.adjust("1 seconds")
+            assert.deepStrictEqual(heldOf(orders), [])
+          })
+        ).pipe(Effect.provideService(Clock.Clock, clock))
+      })
+    )
+  }
+
+  it.effect("F-c4: a slow subscriber gets the newest state, not a queue", () =>
+    scenario((script, orders) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        const seen: Array<number> = []
+        const reader = yield* orders.changes.pipe(
+          Stream.runForEach((state) =>
+            Effect.suspend(() => {
+              if (DiscoveryState.isKnown(state)) seen.push(state.snapshot.version)
+              return Effect.sleep("1 seconds")
+            })
+          ),
+          Effect.forkChild
+        )
+        for (let i = 0; i < 1000; i++) yield* script.put(endpoint("d", { port: 1 + i }))
+        yield* TestClock.adjust("3 seconds")
+        assert.deepStrictEqual(seen, [1, 1001])
+        yield* Fiber.interrupt(reader)
+      })
+    )
+  )
+
+  it.effect("F-local-i: a malformed entry is skipped and counted; the instance it overwrote stays", () =>
+    scenario((script, orders) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        yield* TestClock.adjust("5 minutes")
+        const skipped = [
+          { key: "orders/a", id: Endpoint.InstanceId.make("a"), problem: "not JSON" },
+          { key: "x", problem: "foreign" }
+        ]
+        yield* script.resetSkipping(skipped, ...abc.slice(1))
+        assert.deepStrictEqual(pickable(orders), ["a", "b", "c"])
+      })
+    )
+  )
+
+  it.effect("its recorded log gives every state again", () =>
+    scenario((script, orders, log) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        yield* script.remove("a", "b")
+        yield* script.fail()
+        yield* TestClock.adjust("20 seconds")
+        yield* script.reset(...abc.slice(2))
+        yield* script.put(endpoint("d", { port: 4 }))
+        const replayed = yield* Effect.forEach(log.events, (event) =>
+          Effect.flatMap(Schema.encodeEffect(DiscoveryState.Event)(event), Schema.decodeEffect(DiscoveryState.Event))
+        )
+        const state = replayed.reduce(DiscoveryState.step(Policy.MassRemoval.defaultValue()), DiscoveryState.initial)
+        assert.deepStrictEqual(JSON.stringify(state), JSON.stringify(orders.current()))
+      })
+    )
+  )
+})
