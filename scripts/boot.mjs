@@ -1,10 +1,10 @@
 // Runs Muster's programs on a machine that has nothing but some Node and npm: `node scripts/boot.mjs demo|test|bench …`.
 // Installs the locked dependencies when they are missing or do not match package-lock.json, one install at a time, and
 // then starts the pinned Node, which runs the TypeScript sources. Standard output belongs to the started program alone.
-// `stamp` only notes that an install by hand is up to date. Must itself run on Node 18: built-in modules only.
+// `installed` only notes that an install by hand is up to date. Must itself run on Node 18: built-in modules only.
 import { spawn } from "node:child_process"
 import { createHash } from "node:crypto"
-import { existsSync, linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { constants } from "node:os"
 import { delimiter, dirname, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -12,9 +12,11 @@ import { fileURLToPath } from "node:url"
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const modules = join(root, "node_modules")
-const vitest = join(modules, "vitest", "vitest.mjs")
 const stampFile = join(modules, ".muster-install")
 const lockFile = join(root, ".install.lock")
+const stageFolder = join(root, ".install.stage")
+const pinned = `node_modules/node-${process.platform}-${process.arch}`
+const vitest = join(modules, "vitest", "vitest.mjs")
 
 const programs = {
   demo: ["--conditions=muster-source", join(root, "apps/demo/src/main.ts")],
@@ -32,15 +34,25 @@ const read = (file) => {
   }
 }
 
+const lockfile = readFileSync(join(root, "package-lock.json"), "utf8")
+
 /** What an up-to-date node_modules carries: the lockfile that it came from, and the platform of its binaries. */
-const stamp = () => {
-  const hash = createHash("sha256")
-    .update(readFileSync(join(root, "package-lock.json")))
-    .digest("hex")
-  return `${hash} ${process.platform} ${process.arch}\n`
+const stamp = `${createHash("sha256").update(lockfile).digest("hex")} ${process.platform} ${process.arch}\n`
+
+const isInstalled = () => read(stampFile) === stamp && existsSync(vitest)
+
+/** npm before 11 drops the link of the pinned Node together with that of the other platform, so `npm run` misses it. */
+const noteInstalled = () => {
+  const link = join(modules, ".bin", "node")
+  if (existsSync(join(root, pinned)) && !existsSync(link)) symlinkSync(join("..", "..", pinned, "bin", "node"), link)
+  writeFileSync(stampFile, stamp)
 }
 
-const isInstalled = () => read(stampFile) === stamp() && existsSync(vitest)
+/** Whether this version of Node runs TypeScript sources, and gets every locked binary out of npm. */
+const isRecent = (version) => {
+  const [major, minor] = version.split(".").map(Number)
+  return major > 22 || (major === 22 && minor >= 19)
+}
 
 const isAlive = (pid) => {
   try {
@@ -53,7 +65,7 @@ const isAlive = (pid) => {
 /** Starts a program, passes our signals on to it, and answers with its exit code. */
 const run = (command, args, options) =>
   new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, ...options })
+    const child = spawn(command, args, options)
     const forward = (signal) => child.kill(signal)
     process.on("SIGINT", forward).on("SIGTERM", forward)
     child.on("error", reject)
@@ -83,6 +95,27 @@ const acquire = () => {
   }
 }
 
+const npmCi = async (cwd, path) => {
+  const flags = ["--include=dev", "--include=optional", "--ignore-scripts", "--no-audit", "--no-progress"]
+  const env = { ...process.env, PATH: path.join(delimiter) }
+  const code = await run("npm", ["ci", "--loglevel=error", ...flags], { cwd, env, stdio: ["ignore", "ignore", 2] })
+  if (code !== 0) throw new Error(`npm ci ended with code ${code}`)
+}
+
+/** The pinned Node alone, as locked, in a folder of its own: answers with the folder of its binary. */
+const stageNode = async (path) => {
+  const { version, integrity } = JSON.parse(lockfile).packages[pinned] ?? {}
+  if (version === undefined) return []
+  const manifest = { name: "stage", version: "0.0.0", dependencies: { [pinned.split("/")[1]]: version } }
+  const packages = { "": manifest, [pinned]: { version, integrity } }
+  rmSync(stageFolder, { recursive: true, force: true })
+  mkdirSync(stageFolder)
+  writeFileSync(join(stageFolder, "package.json"), JSON.stringify(manifest))
+  writeFileSync(join(stageFolder, "package-lock.json"), JSON.stringify({ lockfileVersion: 3, packages }))
+  await npmCi(stageFolder, path)
+  return [join(stageFolder, pinned, "bin")]
+}
+
 const install = async () => {
   for (let waited = false; !acquire(); waited = true) {
     if (!waited) say("Waiting for another install of the dependencies to finish …")
@@ -91,37 +124,29 @@ const install = async () => {
   try {
     if (isInstalled()) return
     say("Installing the locked dependencies with npm ci; this happens once and takes about half a minute …")
-    // npm must not run on the pinned Node: that one lies in the folder which `npm ci` deletes first.
+    // npm must not run on the Node in node_modules, which `npm ci` deletes first. Nor on one that is too old: npm then
+    // leaves out, without a word, every optional binary that asks for a newer Node.
     const path = (process.env.PATH ?? "").split(delimiter).filter((entry) => !entry.startsWith(modules))
-    const flags = [
-      "--include=dev",
-      "--include=optional",
-      "--no-audit",
-      "--no-fund",
-      "--no-progress",
-      "--loglevel=error"
-    ]
-    const env = { ...process.env, PATH: path.join(delimiter) }
-    const code = await run("npm", ["ci", "--loglevel=error", ...flags], { env, stdio: ["ignore", "ignore", 2] })
-    if (code !== 0) throw new Error(`npm ci ended with code ${code}`)
-    writeFileSync(stampFile, stamp())
+    await npmCi(root, [...(await stageNode(path)), ...path])
+    noteInstalled()
   } finally {
+    rmSync(stageFolder, { recursive: true, force: true })
     rmSync(lockFile, { force: true })
   }
 }
 
-/** The pinned Node where the platform has one, else our own if it can run TypeScript sources. */
+/** The pinned Node where the platform has one, else our own if it is recent enough. */
 const findNode = () => {
-  const pinned = join(modules, ".bin", "node")
-  if (existsSync(pinned)) return pinned
-  const [major, minor] = process.versions.node.split(".").map(Number)
-  if (major > 22 || (major === 22 && minor >= 19)) return process.execPath
+  const file = join(root, pinned, "bin", "node")
+  if (existsSync(file)) return file
+  if (isRecent(process.versions.node)) return process.execPath
   throw new Error(`Muster needs Node 22.19 or newer on this platform; this is Node ${process.versions.node}`)
 }
 
 const main = async ([what, ...args]) => {
-  if (what === "stamp") {
-    writeFileSync(stampFile, stamp())
+  if (what === "installed") {
+    const npmRunsOn = /\bnode\/v([\d.]+)/.exec(process.env.npm_config_user_agent ?? "")
+    if (npmRunsOn !== null && isRecent(npmRunsOn[1])) noteInstalled()
     return
   }
   if (!Object.hasOwn(programs, what)) throw new Error(`say what to run: ${Object.keys(programs).join(", ")}`)
@@ -130,7 +155,7 @@ const main = async ([what, ...args]) => {
       throw new Error(`the dependencies could not be installed: ${error.message}`)
     })
   }
-  process.exitCode = await run(findNode(), [...programs[what], ...args], { stdio: "inherit" })
+  process.exitCode = await run(findNode(), [...programs[what], ...args], { cwd: root, stdio: "inherit" })
 }
 
 main(process.argv.slice(2)).catch((error) => {
