@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import {
   Duration,
   Clock,
+  Context,
   Effect,
   Fiber,
   HashMap,
@@ -14,7 +15,7 @@ import {
   Exit
 } from "effect"
 import { TestClock } from "effect/testing"
-import { DiscoveryState, Endpoint, Policy } from "@muster/core"
+import { Change, DiscoveryState, Endpoint, Policy, Resolver } from "@muster/core"
 import { ConnectProbe, Discovery } from "@muster/runtime"
 import { wallClockOffBy } from "./fixtures/wallClock.ts"
 import { endpoint, make, service, settle } from "./fixtures/ScriptedResolver.ts"
@@ -324,6 +325,48 @@ describe("Discovery", () => {
         assert.isAtLeast(script.opened.length, 200)
       })
     )
+  )
+
+  it.effect("subscribed again while its old watch is still being released, it waits for that and then resumes", () =>
+    Effect.gen(function* () {
+      let active = 0
+      let most = 0
+      const slow = Layer.succeed(Resolver.Resolver, {
+        registry: "slow:",
+        watch: () =>
+          Stream.scoped(
+            Stream.fromEffect(
+              Effect.acquireRelease(
+                Effect.sync((): Change.Change => {
+                  most = Math.max(most, ++active)
+                  return { _tag: "Reset", endpoints: abc, cursor: Change.Cursor.make("1"), skipped: [] }
+                }),
+                () =>
+                  Effect.andThen(
+                    Effect.sleep("5 seconds"),
+                    Effect.sync(() => active--)
+                  )
+              )
+            ).pipe(Stream.concat(Stream.never))
+          )
+      })
+      const scope = yield* Scope.make()
+      const { subscribe } = Context.get(
+        yield* Layer.buildWithScope(Layer.provide(Discovery.layer, slow), scope),
+        Discovery.Discovery
+      )
+      yield* Effect.scoped(Effect.andThen(subscribe(service), settle))
+      yield* TestClock.adjust("60 seconds")
+      const orders = yield* Scope.provide(subscribe(service), scope)
+      yield* TestClock.adjust("4 seconds")
+      assert.deepStrictEqual([tag(orders), pickable(orders)], ["Live", ["a", "b", "c"]])
+      yield* TestClock.adjust("1 seconds")
+      assert.deepStrictEqual([tag(orders), active, most], ["Live", 1, 1])
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("5 seconds")
+      yield* Fiber.join(closing)
+      assert.strictEqual(active, 0)
+    })
   )
 
   it.effect("leaves no watch behind when its layer closes", () =>
