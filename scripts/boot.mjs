@@ -96,7 +96,14 @@ const acquire = () => {
 }
 
 const npmCi = async (cwd, path) => {
-  const flags = ["--include=dev", "--include=optional", "--ignore-scripts", "--no-audit", "--no-progress"]
+  const flags = [
+    "--include=dev",
+    "--include=optional",
+    "--ignore-scripts",
+    "--no-audit",
+    "--no-progress",
+    "--no-update-notifier"
+  ]
   const env = { ...process.env, PATH: path.join(delimiter) }
   const code = await run("npm", ["ci", "--loglevel=error", ...flags], { cwd, env, stdio: ["ignore", "ignore", 2] })
   if (code !== 0) throw new Error(`npm ci ended with code ${code}`)
