@@ -11,6 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
 import * as Latch from "effect/Latch"
+import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
@@ -78,25 +79,13 @@ export const factory = Effect.fnUntraced(function* (record: (service: ServiceNam
     }
 
     /** Listens until the stream is lost, and tells why. */
-    const listen = (from: Cursor | undefined) =>
-      Effect.suspend(() => {
-        let opened = false
-        const heard = Stream.runForEach(resolver.watch(service, from), (change) => {
-          opened = true
-          return hear(change)
-        }).pipe(
-          Effect.match({
-            onSuccess: (): State.Cause => ({ _tag: "Ended" }),
-            onFailure: (error): State.Cause => ({ _tag: "Failed", error })
-          })
-        )
-        const silence = Effect.sleep(openDeadline).pipe(
-          Effect.andThen(
-            Effect.suspend(() => (opened ? Effect.never : Effect.succeed(silent(resolver.registry, service))))
-          )
-        )
-        return Effect.raceFirst(heard, silence)
-      })
+    const listen = (from: Cursor | undefined, opened: Latch.Latch) =>
+      Stream.runForEach(resolver.watch(service, from), (change) => Effect.andThen(hear(change), opened.open)).pipe(
+        Effect.match({
+          onSuccess: (): State.Cause => ({ _tag: "Ended" }),
+          onFailure: (error): State.Cause => ({ _tag: "Failed", error })
+        })
+      )
 
     const holds: Stream.Stream<Held> = cell.changes.pipe(
       Stream.map((state) => (State.isKnown(state) ? state.held : nothingHeld)),
@@ -129,7 +118,15 @@ export const factory = Effect.fnUntraced(function* (record: (service: ServiceNam
       const state = cell.get()
       let from = State.isKnown(state) ? state.cursor : undefined
       while (true) {
-        const lost = yield* Effect.raceFirst(listen(from), Effect.as(fullReadDue, undefined))
+        const opened = Latch.makeUnsafe(false)
+        const due = Effect.timeoutOption(opened.await, openDeadline).pipe(
+          Effect.flatMap((begun) =>
+            Option.isSome(begun)
+              ? Effect.as(fullReadDue, undefined)
+              : Effect.succeed(silent(resolver.registry, service))
+          )
+        )
+        const lost = yield* Effect.raceFirst(listen(from, opened), due)
         if (lost !== undefined) return lost
         from = undefined
       }
