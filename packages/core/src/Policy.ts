@@ -179,6 +179,15 @@ export const Poll = Context.Reference<Duration.Duration>("@muster/core/Policy/Po
 })
 
 /**
+ * How many revisions a registry of our own (memory, local) remembers at least, so that a watch can resume.
+ * Default: 10 000.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const LogLength = Context.Reference<number>("@muster/core/Policy/LogLength", { defaultValue: () => 10_000 })
+
+/**
  * One attempt of a request has this deadline; a request has at most this many attempts. Defaults: 2 s, 3.
  *
  * @category balancing

@@ -1,0 +1,15 @@
+/**
+ * Which of two claims to one instance id wins: the one that started later.
+ *
+ * Two that started in the same millisecond on different addresses are ordered by address, so that both sides agree
+ * and neither takes the id back from the other. The same claim again (a process that registers anew) outranks nothing.
+ */
+import type { Endpoint } from "@muster/core/Endpoint"
+
+/** Whether `held` keeps the id against `claim`. */
+export const outranks = (held: Endpoint, claim: Endpoint): boolean =>
+  held.startedAt === claim.startedAt ? held.address > claim.address : held.startedAt > claim.startedAt
+
+/** What the loser is told. */
+export const supersededMessage = (held: Endpoint): string =>
+  `${held.address}, which started later, registered under this id; give each process an id of its own`

@@ -1,0 +1,40 @@
+/**
+ * What writable registries store: an endpoint as JSON text under a key made of its service and its id.
+ *
+ * Anything else that is found there is named with its problem and skipped, never repaired and never fatal.
+ */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { Skipped } from "@muster/core/Change"
+import { type Endpoint, EndpointFromJson, InstanceId } from "@muster/core/Endpoint"
+
+/** An entry as it was read. */
+export type Entry = Endpoint | Skipped
+
+const decodeJson = Schema.decodeResult(EndpointFromJson)
+const isInstanceId = Schema.is(InstanceId)
+
+/** Whether the entry could be read. */
+export const isEndpoint = (entry: Entry): entry is Endpoint => !("problem" in entry)
+
+/** Reads the text that was found under a service and an id. */
+export const decode = (service: string, id: string, text: string): Entry => {
+  const key = `${service}/${id}`
+  if (!isInstanceId(id)) return { key, problem: "the id in its key is not an instance id" }
+  const result = decodeJson(text)
+  if (Result.isFailure(result)) return { key, id, problem: result.failure.message.replaceAll(/\s+/g, " ") }
+  const endpoint = result.success
+  if (endpoint.service === service && endpoint.id === id) return endpoint
+  return { key, id, problem: `it describes ${endpoint.service}/${endpoint.id}` }
+}
+
+/** The endpoints and the entries that could not be read, apart. */
+export const partition = (entries: Iterable<Entry>) => {
+  const endpoints: Array<Endpoint> = []
+  const skipped: Array<Skipped> = []
+  for (const entry of entries) {
+    if (isEndpoint(entry)) endpoints.push(entry)
+    else skipped.push(entry)
+  }
+  return { endpoints, skipped }
+}
