@@ -165,6 +165,17 @@ export const parseWritable = (text: string): Result.Result<Writable, TargetError
   })
 
 /**
+ * Writes `host:port`, with brackets around an IPv6 host.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const formatAddress = ({ host, port }: Address): string =>
+  host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
+
+const list = (addresses: ReadonlyArray<Address>) => addresses.map(formatAddress).join(",")
+
+/**
  * Writes a target so that `parse` reads it again.
  *
  * @category formatting
@@ -176,7 +187,7 @@ export const format: (target: Target) => string = Target.match({
   EtcdKey: ({ hosts, key }) => `etcd:///${list(hosts)}${query({ key })}`,
   Kubernetes: ({ namespace, port, service }) => `k8s://${namespace}/${service}${port === undefined ? "" : `:${port}`}`,
   Consul: ({ agent, datacenter, namespace, partition }) =>
-    `consul://${list([agent])}${query({ dc: datacenter, namespace, partition })}`,
+    `consul://${formatAddress(agent)}${query({ dc: datacenter, namespace, partition })}`,
   Nacos: ({ cluster, group, hosts, namespace }) => `nacos://${list(hosts)}/${query({ namespace, group, cluster })}`,
   Local: ({ path }) => `local:${path}`,
   Memory: () => "memory:"
@@ -297,10 +308,6 @@ function fieldName(path: ReadonlyArray<unknown>): string {
     typeof part === "number" ? `[${part}]` : `.${String(part).replace(/^./, (letter) => letter.toUpperCase())}`
   )
   return names.join("").replace(/^\./, "")
-}
-
-function list(addresses: ReadonlyArray<Address>): string {
-  return addresses.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`).join(",")
 }
 
 function query(parameters: Readonly<Record<string, string | undefined>>): string {
