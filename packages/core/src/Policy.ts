@@ -8,6 +8,8 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Schedule from "effect/Schedule"
 import type * as Guard from "./Guard.ts"
+import type * as Health from "./Health.ts"
+import * as Pick from "./Pick.ts"
 
 /** Doubles from 100 ms up to 5 s, each delay ± 20 %, for ever. */
 const patient: Schedule.Schedule<unknown> = Schedule.min([
@@ -224,8 +226,17 @@ export const RetryBudget = Context.Reference<{
 })
 
 /**
- * How latency is remembered: the time constant of the moving average, and the estimate for an instance that has not
- * answered yet when no other has either. Defaults: 10 s, 30 ms (Finagle's and linkerd2's).
+ * How one of two instances is chosen: by latency and requests in flight. Default: `Pick.p2c`.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const Choose = Context.Reference<Pick.Policy>("@muster/core/Policy/Choose", { defaultValue: () => Pick.p2c })
+
+/**
+ * How latency is remembered: the time constant of the moving average, the estimate for an instance that has not
+ * answered yet when no other has either, and the share by which two costs may differ and still be the same.
+ * Defaults: 10 s, 30 ms (Finagle's and linkerd2's), a quarter.
  *
  * @category balancing
  * @since 0.1.0
@@ -233,40 +244,55 @@ export const RetryBudget = Context.Reference<{
 export const Latency = Context.Reference<{
   readonly tau: Duration.Duration
   readonly firstEstimate: Duration.Duration
+  readonly noise: number
 }>("@muster/core/Policy/Latency", {
-  defaultValue: () => ({ tau: Duration.seconds(10), firstEstimate: Duration.millis(30) })
+  defaultValue: () => ({ tau: Duration.seconds(10), firstEstimate: Duration.millis(30), noise: 0.25 })
 })
 
 /**
- * When an instance is taken out, for how long, and how many at most: `consecutive` failures, or a success rate below
- * `successRate` over `window` with at least `minimumRequests`; out for `base` × 2ⁿ up to `cap` with equal jitter; at
- * most the share `maxEjected` (at least one) is out, and below the share `panicBelow` of healthy ones all are used.
- * Defaults: 5; 0.8 over 30 s of at least 5 requests; 1 s up to 30 s; a tenth; a half.
+ * How failures are remembered and push-back is honoured: the rate moves by one part in `memory` for each answer and is
+ * forgotten with the time constant `tau`; a Retry-After counts for at most `maxPushBack`.
+ * Defaults: 16 answers, 2.5 s (an instance that was not ejected gets its share back within 10 s), 30 s.
  *
  * @category balancing
  * @since 0.1.0
  */
-export const Ejection = Context.Reference<{
-  readonly consecutive: number
-  readonly successRate: number
-  readonly window: Duration.Duration
-  readonly minimumRequests: number
-  readonly base: Duration.Duration
-  readonly cap: Duration.Duration
-  readonly maxEjected: number
-  readonly panicBelow: number
-}>("@muster/core/Policy/Ejection", {
-  defaultValue: () => ({
-    consecutive: 5,
-    successRate: 0.8,
-    window: Duration.seconds(30),
-    minimumRequests: 5,
-    base: Duration.seconds(1),
-    cap: Duration.seconds(30),
-    maxEjected: 0.1,
-    panicBelow: 0.5
-  })
+export const Failures = Context.Reference<{
+  readonly memory: number
+  readonly tau: Duration.Duration
+  readonly maxPushBack: Duration.Duration
+}>("@muster/core/Policy/Failures", {
+  defaultValue: () => ({ memory: 16, tau: Duration.seconds(2.5), maxPushBack: Duration.seconds(30) })
 })
+
+/**
+ * When an instance is taken out, for how long, how many at most, and how it comes back: `consecutive` failures, or a
+ * success rate below the share `successRate` of that of the others over `window` with at least `minimumRequests`; out
+ * for `base` × 2ⁿ up to `cap` with equal jitter; at most the share `maxEjected` (at least one) is out, and below the
+ * share `panicBelow` of instances in use all are used; an instance that is well again is warmed up for `restore`.
+ *
+ * Defaults: 5; 0.8 over 30 s of at least 5 requests; 1 s up to 5 s; a tenth; a half; 4 s. The cap and the restoration
+ * together bound how long an instance that is well again goes without its share: 5 s + 0.8 × 4 s.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const Ejection = Context.Reference<Health.Options & { readonly window: Duration.Duration }>(
+  "@muster/core/Policy/Ejection",
+  {
+    defaultValue: () => ({
+      consecutive: 5,
+      successRate: 0.8,
+      window: Duration.seconds(30),
+      minimumRequests: 5,
+      base: Duration.seconds(1),
+      cap: Duration.seconds(5),
+      maxEjected: 0.1,
+      panicBelow: 0.5,
+      restore: Duration.seconds(4)
+    })
+  }
+)
 
 /**
  * How a new instance is warmed up: from the share `floor` of its full share, growing over `duration` since it started.

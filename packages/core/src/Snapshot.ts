@@ -2,8 +2,7 @@
  * The endpoints of one service at one moment, immutable.
  *
  * `apply` folds deltas and returns the same reference when nothing changed, so readers compare references instead of
- * contents. `changes` are the deltas that led here from the version before: a reader that is one version behind
- * follows in time proportional to the change, any other asks `diff`.
+ * contents. A reader asks `since` what changed: in time proportional to the change when it saw the version before.
  */
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
@@ -22,6 +21,8 @@ export interface Snapshot {
   readonly endpoints: HashMap.HashMap<InstanceId, Endpoint>
   /** What changed against `version - 1`. */
   readonly changes: ReadonlyArray<Delta>
+  /** The endpoints of `version - 1`. */
+  readonly previous: HashMap.HashMap<InstanceId, Endpoint>
 }
 
 /**
@@ -30,7 +31,7 @@ export interface Snapshot {
  * @category constructors
  * @since 0.1.0
  */
-export const empty: Snapshot = { version: 0, endpoints: HashMap.empty(), changes: [] }
+export const empty: Snapshot = { version: 0, endpoints: HashMap.empty(), changes: [], previous: HashMap.empty() }
 
 /**
  * A snapshot of exactly these endpoints, version 1; the last of several with one id wins.
@@ -66,7 +67,7 @@ export const apply = (self: Snapshot, deltas: ReadonlyArray<Delta>): Snapshot =>
       changes.push(delta)
     }
   })
-  return changes.length === 0 ? self : { version: self.version + 1, endpoints, changes }
+  return changes.length === 0 ? self : { version: self.version + 1, endpoints, changes, previous: self.endpoints }
 }
 
 /**
@@ -87,6 +88,15 @@ export const diff = (self: Snapshot, that: Snapshot): ReadonlyArray<Delta> => {
   }
   return deltas
 }
+
+/**
+ * The deltas that lead from an earlier snapshot to this one: its own changes if that was the version before.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const since = (self: Snapshot, seen: Snapshot): ReadonlyArray<Delta> =>
+  self.previous === seen.endpoints ? self.changes : diff(seen, self)
 
 /**
  * The endpoint with this id, or `undefined`.

@@ -46,6 +46,16 @@ describe("Snapshot", () => {
     }
   )
 
+  it("tells a reader what changed since, also one that knows the same version of another history", () => {
+    const one = Snapshot.make([endpoint("a")])
+    const two = Snapshot.apply(one, [{ _tag: "Put", endpoint: endpoint("b") }])
+    assert.strictEqual(Snapshot.since(two, one), two.changes)
+    assert.deepStrictEqual(Snapshot.since(two, two), [])
+    const other = Snapshot.make([endpoint("z")])
+    assert.strictEqual(other.version, one.version)
+    assert.deepStrictEqual(byId(Snapshot.apply(other, Snapshot.since(two, other))), byId(two))
+  })
+
   it("keeps its reference when nothing changes", () => {
     const snapshot = Snapshot.make([endpoint("a", { metadata: { rack: "1" } })])
     assert.strictEqual(Snapshot.apply(snapshot, [{ _tag: "Removed", id: id("z") }]), snapshot)

@@ -1,0 +1,188 @@
+/**
+ * One request on its way to an instance: how the instance is chosen, and what is learned from how it went.
+ *
+ * `pick` counts the request in flight, `settle` takes note of the outcome as soon as it is known, and `end` follows when
+ * nothing of the answer is outstanding any more. Synchronous, with time and randomness passed in; where all is well,
+ * an attempt costs one small object and no event.
+ */
+import * as Candidates from "./Candidates.ts"
+import type { Endpoint } from "./Endpoint.ts"
+import * as Health from "./Health.ts"
+import * as Load from "./Load.ts"
+import * as Roster from "./Roster.ts"
+
+/**
+ * One request on its way to an instance.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Attempt {
+  readonly member: Roster.Member
+  readonly endpoint: Endpoint
+  readonly startedAt: number
+  /** Whether this request finds out if an ejected instance is well again. */
+  readonly isProbe: boolean
+  /** How it turned out, once that is known. */
+  outcome: Load.Outcome | undefined
+  ended: boolean
+}
+
+/**
+ * Chooses an instance and counts a request in flight there, or says that there is none.
+ *
+ * `after` are the earlier attempts of the same request: their instances are left out, nothing is probed, and unless
+ * they were all refused, an instance that asked to be left alone is none. `repeatable` says that the request may be sent
+ * again if it fails; others are kept from probing as long as possible.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const pick = (
+  self: Roster.Roster,
+  now: number,
+  random: () => number,
+  repeatable: boolean,
+  after?: ReadonlyArray<Attempt>
+): Attempt | undefined => {
+  if (after !== undefined && after.length > 0) return pickElsewhere(self, now, random, after)
+  if (now >= (repeatable ? self.probeAt : self.lateProbeAt)) {
+    const due = probe(self, now, repeatable)
+    if (due !== undefined) return due
+  }
+  const from = self.inUse.size > 0 ? self.inUse : self.reserve
+  if (from.size === 0) return undefined
+  return begin(self, self.bySlot[self.options.policy(from, self.load, now, random)], now, false)
+}
+
+/**
+ * Takes note of how an attempt turned out; `random` is drawn from only where an instance is taken out.
+ *
+ * What goes wrong after the instance has answered is told by settling again: it counts, but its time does not.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const settle = (
+  self: Roster.Roster,
+  attempt: Attempt,
+  outcome: Load.Outcome,
+  now: number,
+  random: () => number
+): void => {
+  const { member, isProbe } = attempt
+  const elapsed = attempt.outcome === undefined ? now - attempt.startedAt : 0
+  attempt.outcome = outcome
+  if (member.departed) return
+  Load.record(self.load, member.slot, outcome, elapsed, now)
+  switch (member.health._tag) {
+    case "Ejected":
+      return
+    case "Probing":
+      return isProbe ? settleProbe(self, member, outcome, elapsed, now, random) : undefined
+    case "Warming":
+      if (now >= member.health.until) Roster.dispatch(self, member, { _tag: "Ticked", at: now })
+  }
+  if (outcome._tag === "Failed" || outcome._tag === "Refused") judge(self, member, outcome, now, random)
+}
+
+/**
+ * Counts the request in flight no more; once, however often it is called.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const end = (self: Roster.Roster, attempt: Attempt): void => {
+  if (attempt.ended) return
+  attempt.ended = true
+  Load.end(self.load, attempt.member.slot)
+}
+
+const begin = (self: Roster.Roster, member: Roster.Member, now: number, isProbe: boolean): Attempt => {
+  Load.start(self.load, member.slot)
+  return { member, endpoint: member.endpoint, startedAt: now, isProbe, outcome: undefined, ended: false }
+}
+
+/** Sends the request to an instance that has been out for long enough. */
+const probe = (self: Roster.Roster, now: number, repeatable: boolean): Attempt | undefined => {
+  for (let index = 0; index < self.ejected.size; index++) {
+    const member = self.bySlot[Candidates.at(self.ejected, index)]
+    if (now < Health.probeAt(member.health, repeatable)) continue
+    Roster.dispatch(self, member, { _tag: "ProbeStarted", at: now })
+    return begin(self, member, now, true)
+  }
+  return undefined
+}
+
+/** The earlier ones step aside for one pick; then what is ejected, draining or without weight is better than nothing. */
+const pickElsewhere = (
+  self: Roster.Roster,
+  now: number,
+  random: () => number,
+  after: ReadonlyArray<Attempt>
+): Attempt | undefined => {
+  const wasRefused = after.every(({ outcome }) => outcome?._tag === "Refused")
+  const tried = new Set(after.flatMap(({ member }) => (member.departed ? [] : [member.slot])))
+  for (const from of [self.inUse, self.ejected, self.reserve]) {
+    const aside = [...tried].filter((slot) => Candidates.has(from, slot))
+    const weights = aside.map((slot) => from.weights[slot])
+    for (const slot of aside) Candidates.remove(from, slot)
+    const slot = from.size > 0 ? self.options.policy(from, self.load, now, random) : undefined
+    aside.forEach((slot, index) => Candidates.add(from, slot, weights[index]))
+    if (slot !== undefined && (wasRefused || !Load.isPushedBack(self.load, slot, now))) {
+      return begin(self, self.bySlot[slot], now, false)
+    }
+  }
+  return undefined
+}
+
+const settleProbe = (
+  self: Roster.Roster,
+  member: Roster.Member,
+  outcome: Load.Outcome,
+  elapsed: number,
+  now: number,
+  random: () => number
+): void => {
+  switch (outcome._tag) {
+    case "Interrupted":
+      return Roster.dispatch(self, member, { _tag: "ProbeCancelled", at: now })
+    case "Succeeded":
+      Load.pardon(self.load, member.slot, elapsed)
+      return Roster.dispatch(self, member, { _tag: "Succeeded", at: now })
+    default:
+      return fail(self, member, evidenceOf(self, member, outcome), now, random)
+  }
+}
+
+/** Takes an instance out that failed once too often. */
+const judge = (
+  self: Roster.Roster,
+  member: Roster.Member,
+  outcome: Load.Outcome,
+  now: number,
+  random: () => number
+): void => {
+  const evidence = evidenceOf(self, member, outcome)
+  if (Health.isUnfit(self.options.health, evidence)) fail(self, member, evidence, now, random)
+}
+
+const fail = (
+  self: Roster.Roster,
+  member: Roster.Member,
+  evidence: Health.Evidence,
+  now: number,
+  random: () => number
+): void => {
+  const isCandidate = Candidates.has(self.inUse, member.slot)
+  const room = isCandidate && Health.hasRoom(self.options.health, Roster.total(self), self.ejected.size)
+  Roster.dispatch(self, member, { _tag: "Failed", at: now, evidence, room, jitter: random() })
+}
+
+const evidenceOf = ({ load }: Roster.Roster, { slot }: Roster.Member, outcome: Load.Outcome): Health.Evidence => ({
+  refused: outcome._tag === "Refused",
+  streak: Load.failuresInARow(load, slot),
+  requests: Load.requestsInWindow(load, slot),
+  successRate: Load.successRate(load, slot),
+  successRateOfOthers: Load.successRateOfOthers(load, slot)
+})

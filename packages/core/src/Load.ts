@@ -1,0 +1,487 @@
+/**
+ * What one client measured of each instance: latency, requests in flight, failure rate, push-back.
+ *
+ * Numbers live in typed arrays, one slot for each instance, so that a start, a finish and a cost allocate nothing and
+ * touch one cache line. Everything decays with time: `cost` projects to `now` and changes nothing, so reading more
+ * often never changes a choice. It is measurement, not state: no part of a replay.
+ *
+ * Times are milliseconds on one monotonic clock, passed in.
+ */
+
+/**
+ * How an attempt ended, as far as the instance is concerned.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Outcome =
+  /** It answered, whatever it said. */
+  | { readonly _tag: "Succeeded" }
+  /** It answered that it is broken, reset the connection, or let the deadline of the attempt pass. */
+  | { readonly _tag: "Failed" }
+  /** Nobody accepted the connection: the request was not sent. */
+  | { readonly _tag: "Refused" }
+  /** It asked to be left alone, for so many milliseconds if it said so. */
+  | { readonly _tag: "PushedBack"; readonly retryAfter: number | undefined }
+  /** The caller lost interest: never a failure, but the time that was spent counts if it is above the estimate. */
+  | { readonly _tag: "Interrupted" }
+
+/**
+ * The outcome of an answered request.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const succeeded: Outcome = { _tag: "Succeeded" }
+
+/**
+ * The outcome of a failed request.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const failed: Outcome = { _tag: "Failed" }
+
+/**
+ * The outcome of a refused connection.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const refused: Outcome = { _tag: "Refused" }
+
+/**
+ * The outcome of a request that its caller gave up.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const interrupted: Outcome = { _tag: "Interrupted" }
+
+/**
+ * The constants of the measurement, durations in milliseconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Time constant of the latency's moving average. */
+  readonly tau: number
+  /** The latency of an instance when nothing was measured anywhere. */
+  readonly firstEstimate: number
+  /** Costs that differ by no more than this share are the same. */
+  readonly noise: number
+  /** Time constant with which failures are forgotten while there is no traffic. */
+  readonly failureTau: number
+  /** The number of requests over which failures are remembered. */
+  readonly failureMemory: number
+  /** The window of `successRate`. */
+  readonly window: number
+  /** The longest push-back that is honoured. */
+  readonly maxPushBack: number
+}
+
+/**
+ * The measurements of all instances of one service.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Load {
+  readonly options: Options
+  /** What a pick reads: one cache line for each slot. */
+  hot: Float64Array
+  /** What only a finish reads. */
+  cold: Float64Array
+  readonly free: Array<number>
+  slots: number
+  /** Latency of those that were not measured yet, and when it was found. */
+  typical: number
+  typicalAt: number
+  totalWeight: number
+  /** Requests in flight to all. */
+  inFlight: number
+  /** Requests and failures of all, decaying over `window`. */
+  requests: number
+  failures: number
+  at: number
+}
+
+const hotStride = 8
+const latency = 0
+const updatedAt = 1
+const failing = 2
+const inFlight = 3
+const pushedBackUntil = 4
+const weight = 5
+const warmAt = 6
+const warmRate = 7
+
+const coldStride = 4
+const windowRequests = 0
+const windowFailures = 1
+const streak = 2
+const unanswered = 3
+
+/**
+ * Room for instances, without any.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options): Load => ({
+  options,
+  hot: new Float64Array(16 * hotStride),
+  cold: new Float64Array(16 * coldStride),
+  free: [],
+  slots: 0,
+  typical: options.firstEstimate,
+  typicalAt: 0,
+  totalWeight: 0,
+  inFlight: 0,
+  requests: 0,
+  failures: 0,
+  at: 0
+})
+
+/**
+ * A clean slot for an instance of this weight: its latency is what is typical of the others until it is measured.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const join = (self: Load, ownWeight: number, now: number): number => {
+  const slot = self.free.pop() ?? self.slots++
+  if (self.hot.length < self.slots * hotStride) {
+    self.hot = grown(self.hot)
+    self.cold = grown(self.cold)
+  }
+  self.hot.fill(0, slot * hotStride, (slot + 1) * hotStride)
+  self.cold.fill(0, slot * coldStride, (slot + 1) * coldStride)
+  self.hot[slot * hotStride + updatedAt] = now
+  weigh(self, slot, ownWeight)
+  findTypical(self, now)
+  return slot
+}
+
+/**
+ * Forgets an instance. Its slot is used again once nothing is in flight there.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const leave = (self: Load, slot: number): void => {
+  weigh(self, slot, 0)
+  self.hot[slot * hotStride + weight] = gone
+  if (requestsInFlight(self, slot) === 0) self.free.push(slot)
+}
+
+/**
+ * Sets the weight of an instance: with twice the weight it may have twice as many requests in flight.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const weigh = (self: Load, slot: number, to: number): void => {
+  self.totalWeight += to - self.hot[slot * hotStride + weight]
+  self.hot[slot * hotStride + weight] = to
+}
+
+/** The weight of an instance that left while requests were in flight. */
+const gone = -1
+
+/**
+ * One more request in flight.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const start = (self: Load, slot: number): void => {
+  self.hot[slot * hotStride + inFlight]++
+  self.inFlight++
+}
+
+/**
+ * One request fewer in flight.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const end = (self: Load, slot: number): void => {
+  const base = slot * hotStride
+  self.inFlight--
+  if (--self.hot[base + inFlight] === 0 && self.hot[base + weight] === gone) self.free.push(slot)
+}
+
+/**
+ * Takes note of how an attempt turned out after `elapsed` milliseconds.
+ *
+ * Latency is a peak-sensitive moving average, max(x, e·w + x·(1 − w)) with w = exp(−dt/tau): up at once, down slowly
+ * (Finagle, "Peak EWMA"). Only an answer can lower it, so failing fast never looks fast. The failure rate moves by one
+ * part in `failureMemory` for each answer and twice as far for each further failure of a streak: 1 % of errors stays
+ * near 0.01 at any request rate, four failures in a row reach 0.7. Floating point throughout, so nothing drifts.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const record = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): void => {
+  const { hot, options } = self
+  const base = slot * hotStride
+  const since = now - hot[base + updatedAt]
+  const before = hot[base + latency]
+  const kept = decay(since / options.tau)
+  hot[base + latency] =
+    outcome._tag === "Succeeded"
+      ? Math.max(elapsed, before * kept + elapsed * (1 - kept))
+      : unansweredLatency(self, slot, outcome, before, elapsed, since, now)
+  const rate = hot[base + failing] * decay(since / options.failureTau)
+  hot[base + updatedAt] = now
+  hot[base + failing] = count(self, slot, outcome, rate, since, now)
+  if (before === 0 && hot[base + latency] > 0) findTypical(self, now)
+}
+
+/**
+ * The latency after an attempt without an answer: never lower, and 0 as long as nothing is known.
+ *
+ * A caller that gave up knows only that the answer would have taken longer. One such time counts as it is, and each
+ * further one without an answer between for twice as much, up to eight times.
+ */
+const unansweredLatency = (
+  self: Load,
+  slot: number,
+  outcome: Outcome,
+  before: number,
+  elapsed: number,
+  since: number,
+  now: number
+): number => {
+  const projected = before === 0 ? typicalLatency(self, now) : before * decay(since / self.options.tau)
+  const known = before === 0 ? 0 : projected
+  if (outcome._tag !== "Interrupted") return elapsed > projected && outcome._tag !== "Refused" ? elapsed : known
+  const base = slot * coldStride + unanswered
+  const atLeast = elapsed * 2 ** Math.min(self.cold[base], 3)
+  if (atLeast <= projected) return known
+  self.cold[base]++
+  return atLeast
+}
+
+/** The new failure rate; counts streak and window on the way. */
+const count = (self: Load, slot: number, outcome: Outcome, rate: number, since: number, now: number): number => {
+  const { cold, options } = self
+  const base = slot * coldStride
+  const gain = 1 / options.failureMemory
+  switch (outcome._tag) {
+    case "Interrupted":
+      observe(self, slot, 0, 0, since, now)
+      return rate
+    case "PushedBack": {
+      observe(self, slot, 0, 0, since, now)
+      if (outcome.retryAfter !== undefined) {
+        const until = now + Math.min(outcome.retryAfter, options.maxPushBack)
+        const hotBase = slot * hotStride + pushedBackUntil
+        self.hot[hotBase] = Math.max(self.hot[hotBase], until)
+      }
+      return rate + (1 - rate) * gain
+    }
+    case "Succeeded":
+      observe(self, slot, 1, 0, since, now)
+      cold[base + streak] = 0
+      cold[base + unanswered] = 0
+      return rate - rate * gain
+    default: {
+      observe(self, slot, 1, 1, since, now)
+      const length = ++cold[base + streak]
+      const sure = outcome._tag === "Refused" ? 1 / 2 : Math.min(1 / 2, gain * 2 ** Math.min(length - 1, 10))
+      return rate + (1 - rate) * sure
+    }
+  }
+}
+
+/** Adds to the decaying counts over the window, of the instance and of all. */
+const observe = (self: Load, slot: number, requests: number, failures: number, since: number, now: number): void => {
+  const { cold, options } = self
+  const base = slot * coldStride
+  const own = decay(since / options.window)
+  cold[base + windowRequests] = cold[base + windowRequests] * own + requests
+  cold[base + windowFailures] = cold[base + windowFailures] * own + failures
+  const all = decay((now - self.at) / options.window)
+  self.requests = self.requests * all + requests
+  self.failures = self.failures * all + failures
+  self.at = now
+}
+
+/**
+ * Forgets the failures of an instance that proved to be well, and takes the latency of that proof for its own.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const pardon = (self: Load, slot: number, elapsed: number): void => {
+  const base = slot * hotStride
+  self.hot[base + latency] = elapsed
+  self.hot[base + failing] = 0
+  self.hot[base + pushedBackUntil] = 0
+  self.cold.fill(0, slot * coldStride, (slot + 1) * coldStride)
+}
+
+/**
+ * Warms an instance up from the share `floor` at `since` to its full share at `until`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const warm = (self: Load, slot: number, since: number, until: number, floor: number): void => {
+  const base = slot * hotStride
+  self.hot[base + warmAt] = until
+  self.hot[base + warmRate] = (1 - floor) / (until - since)
+}
+
+/**
+ * The share of its full share that an instance should get: 1 once it is warm.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const warmth = (self: Load, slot: number, now: number): number => {
+  const base = slot * hotStride
+  const remaining = self.hot[base + warmAt] - now
+  return remaining <= 0 ? 1 : 1 - remaining * self.hot[base + warmRate]
+}
+
+/**
+ * What it would cost to send one more request there: the latency × `pressure`.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const cost = (self: Load, slot: number, now: number): number => {
+  const { hot, options } = self
+  const base = slot * hotStride
+  const estimate = hot[base + latency]
+  const projected =
+    estimate === 0 ? typicalLatency(self, now) : estimate * decay((now - hot[base + updatedAt]) / options.tau)
+  return projected * pressure(self, slot, now)
+}
+
+/**
+ * How busy and how broken an instance is, whatever its latency: (in flight + 1), raised by failures and push-back.
+ *
+ * In flight is relative to what this instance would have if all were spread by weight, so that the shares stay what the
+ * weights say. Failures divide by the eighth power of the success rate: 1 % of errors costs 8 %, which is noise; a
+ * streak of two costs 5 times as much, of three 50 times, of four 10 000 times.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const pressure = (self: Load, slot: number, now: number): number => {
+  const { hot } = self
+  const base = slot * hotStride
+  const own = hot[base + weight]
+  const expected = own === 0 ? 0 : (self.inFlight * own) / self.totalWeight
+  let pressure = (hot[base + inFlight] + 1) / (expected + 1)
+  if (hot[base + failing] > 0) {
+    const success = Math.max(0.05, 1 - failureRate(self, slot, now))
+    const squared = success * success
+    const fourth = squared * squared
+    pressure /= fourth * fourth
+  }
+  return hot[base + pushedBackUntil] > now ? pressure * pushBackFactor : pressure
+}
+
+/** An instance that asked to be left alone loses against any other that is not quite broken itself. */
+const pushBackFactor = 1000
+
+/**
+ * The share of the latest requests that failed, from 0 to 1; forgotten with time.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const failureRate = ({ hot, options }: Load, slot: number, now: number): number =>
+  hot[slot * hotStride + failing] * decay((now - hot[slot * hotStride + updatedAt]) / options.failureTau)
+
+/**
+ * Whether the instance asked to be left alone until later than now.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const isPushedBack = (self: Load, slot: number, now: number): boolean =>
+  self.hot[slot * hotStride + pushedBackUntil] > now
+
+/**
+ * How many requests are in flight.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const requestsInFlight = (self: Load, slot: number): number => self.hot[slot * hotStride + inFlight]
+
+/**
+ * How many requests failed in a row.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const failuresInARow = (self: Load, slot: number): number => self.cold[slot * coldStride + streak]
+
+/**
+ * How many requests the window holds, older ones counting less.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const requestsInWindow = (self: Load, slot: number): number => self.cold[slot * coldStride + windowRequests]
+
+/**
+ * The share of the requests of the window that succeeded; 1 without any.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const successRate = (self: Load, slot: number): number =>
+  rateOf(self.cold[slot * coldStride + windowRequests], self.cold[slot * coldStride + windowFailures])
+
+/**
+ * The same for all other instances together.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const successRateOfOthers = (self: Load, slot: number): number =>
+  rateOf(
+    self.requests - self.cold[slot * coldStride + windowRequests],
+    self.failures - self.cold[slot * coldStride + windowFailures]
+  )
+
+const rateOf = (requests: number, failures: number): number =>
+  requests < 1e-6 ? 1 : Math.min(1, Math.max(0, 1 - failures / requests))
+
+/** exp(−x), by its series where requests follow each other quickly: an error below 2e-6 for a tenth of the time. */
+const decay = (x: number): number => (x < 0.02 ? 1 - x * (1 - x * 0.5) : Math.exp(-x))
+
+const grown = (cells: Float64Array): Float64Array => {
+  const more = new Float64Array(cells.length * 2)
+  more.set(cells)
+  return more
+}
+
+const typicalLatency = (self: Load, now: number): number =>
+  self.typical * decay((now - self.typicalAt) / self.options.tau)
+
+/** So many measurements are enough for a median. */
+const sampled = 64
+
+/** The median of what was measured, from an even sample of the slots. */
+const findTypical = (self: Load, now: number): void => {
+  const stride = Math.max(1, Math.floor(self.slots / sampled))
+  const measured: Array<number> = []
+  for (let slot = 0; slot < self.slots; slot += stride) {
+    const base = slot * hotStride
+    if (self.hot[base + weight] === gone || self.hot[base + latency] === 0) continue
+    measured.push(self.hot[base + latency] * decay((now - self.hot[base + updatedAt]) / self.options.tau))
+  }
+  measured.sort((a, b) => a - b)
+  self.typical = measured[measured.length >> 1] ?? self.options.firstEstimate
+  self.typicalAt = now
+}

@@ -1,0 +1,174 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Load } from "@muster/core"
+import { defaults, seeded } from "./fixtures/Simulation.ts"
+
+const fresh = (instances = 1) => {
+  const load = Load.make(defaults.load)
+  return { load, slots: Array.from({ length: instances }, () => Load.join(load, 1, 0)) }
+}
+
+/** The latency estimate of an idle instance that does not fail: the cost is nothing else then. */
+const latency = Load.cost
+
+const close = (actual: number, expected: number, within = 1e-3) => assert.approximately(actual, expected, within)
+
+describe("Load", () => {
+  it("takes a slower answer for the latency at once, and a faster one slowly", () => {
+    const { load, slots } = fresh()
+    Load.record(load, slots[0], Load.succeeded, 20, 0)
+    Load.record(load, slots[0], Load.succeeded, 200, 100)
+    close(latency(load, slots[0], 100), 200)
+    Load.record(load, slots[0], Load.succeeded, 20, 10_100)
+    close(latency(load, slots[0], 10_100), 200 * Math.exp(-1) + 20 * (1 - Math.exp(-1)))
+  })
+
+  it("forgets a latency with a time constant of 10 s, and reading changes nothing", () => {
+    const { load, slots } = fresh()
+    Load.record(load, slots[0], Load.succeeded, 100, 0)
+    for (let now = 0; now < 10_000; now += 100) latency(load, slots[0], now)
+    close(latency(load, slots[0], 10_000), 100 * Math.exp(-1))
+    close(latency(load, slots[0], 10_000), 100 * Math.exp(-1))
+  })
+
+  it("expects 30 ms of everybody at first, and then the median of those that answered", () => {
+    const { load, slots } = fresh(4)
+    close(latency(load, slots[0], 0), 30)
+    Load.record(load, slots[0], Load.succeeded, 5, 0)
+    close(latency(load, slots[3], 0), 5)
+    Load.record(load, slots[1], Load.succeeded, 7, 0)
+    Load.record(load, slots[2], Load.succeeded, 100, 0)
+    close(latency(load, slots[3], 0), 7)
+    close(latency(load, Load.join(load, 1, 0), 0), 7)
+  })
+
+  it("never takes failing fast for being fast, but a slow failure for being slow", () => {
+    const { load, slots } = fresh()
+    Load.record(load, slots[0], Load.succeeded, 20, 0)
+    const before = Load.cost(load, slots[0], 0)
+    Load.record(load, slots[0], Load.failed, 1, 0)
+    assert.isAbove(Load.cost(load, slots[0], 0), before)
+    Load.record(load, slots[0], Load.failed, 2000, 0)
+    assert.isAbove(Load.cost(load, slots[0], 0) / Load.pressure(load, slots[0], 0), 1999)
+  })
+
+  it("keeps 1 % of errors at 1 000 requests per second near 0.01 for ten minutes", () => {
+    const { load, slots } = fresh()
+    const random = seeded(7)
+    let sum = 0
+    let last = 0
+    for (let request = 1; request <= 600_000; request++) {
+      Load.record(load, slots[0], random() < 0.01 ? Load.failed : Load.succeeded, 20, request)
+      if (request <= 500_000) continue
+      sum += Load.failureRate(load, slots[0], request)
+      last = request
+    }
+    close(sum / 100_000, 0.01, 0.003)
+    close(Load.successRate(load, slots[0]), 0.99, 0.003)
+    close(Load.requestsInWindow(load, slots[0]), 30_000, 50)
+    assert.isBelow(Load.failureRate(load, slots[0], last + 10_000), 0.001)
+  })
+
+  it("is mild to a single failure and severe to a streak", () => {
+    const { load, slots } = fresh()
+    const pressures = [1, 2, 3, 4].map((at) => {
+      Load.record(load, slots[0], Load.failed, 1, at)
+      return Load.pressure(load, slots[0], at)
+    })
+    assert.isBelow(pressures[0], 2)
+    assert.isAbove(pressures[1], 4)
+    assert.isAbove(pressures[2], 40)
+    assert.isAbove(pressures[3], 5000)
+    assert.strictEqual(Load.failuresInARow(load, slots[0]), 4)
+    Load.record(load, slots[0], Load.succeeded, 1, 5)
+    assert.strictEqual(Load.failuresInARow(load, slots[0]), 0)
+  })
+
+  it("honours a push-back until it is over, but not for longer than 30 s, and takes it for no failure in a row", () => {
+    const { load, slots } = fresh()
+    Load.record(load, slots[0], { _tag: "PushedBack", retryAfter: 2000 }, 1, 0)
+    assert.isTrue(Load.isPushedBack(load, slots[0], 1999))
+    assert.isAbove(Load.pressure(load, slots[0], 1999), 1000)
+    assert.isFalse(Load.isPushedBack(load, slots[0], 2000))
+    assert.isBelow(Load.pressure(load, slots[0], 2000), 1.5)
+    assert.strictEqual(Load.failuresInARow(load, slots[0]), 0)
+    assert.strictEqual(Load.requestsInWindow(load, slots[0]), 0)
+    Load.record(load, slots[0], { _tag: "PushedBack", retryAfter: 3_600_000 }, 1, 2000)
+    assert.isFalse(Load.isPushedBack(load, slots[0], 32_000))
+  })
+
+  it("F-c1: takes an interruption for the time that was spent, if that is above the estimate, and never for a failure", () => {
+    const { load, slots } = fresh()
+    Load.record(load, slots[0], Load.succeeded, 20, 0)
+    Load.record(load, slots[0], Load.interrupted, 5, 0)
+    close(latency(load, slots[0], 0), 20)
+    Load.record(load, slots[0], Load.interrupted, 500, 0)
+    close(latency(load, slots[0], 0), 500)
+    assert.strictEqual(Load.failureRate(load, slots[0], 0), 0)
+    assert.strictEqual(Load.failuresInARow(load, slots[0]), 0)
+    assert.strictEqual(Load.successRate(load, slots[0]), 1)
+  })
+
+  it("doubts an instance more with every caller that gives up without an answer between, up to eight times", () => {
+    const { load, slots } = fresh()
+    const seen = [1, 2, 3, 4, 5].map(() => {
+      Load.record(load, slots[0], Load.interrupted, 100, 0)
+      return Math.round(latency(load, slots[0], 0))
+    })
+    assert.deepStrictEqual(seen, [100, 200, 400, 800, 800])
+    Load.record(load, slots[0], Load.succeeded, 20, 100_000)
+    Load.record(load, slots[0], Load.interrupted, 100, 100_000)
+    close(latency(load, slots[0], 100_000), 100)
+  })
+
+  it("counts what is in flight relative to the weight", () => {
+    const load = Load.make(defaults.load)
+    const light = Load.join(load, 1, 0)
+    const heavy = Load.join(load, 3, 0)
+    for (let request = 0; request < 2; request++) Load.start(load, light)
+    for (let request = 0; request < 6; request++) Load.start(load, heavy)
+    close(Load.pressure(load, light, 0), Load.pressure(load, heavy, 0))
+    Load.start(load, light)
+    assert.isAbove(Load.pressure(load, light, 0), Load.pressure(load, heavy, 0))
+  })
+
+  it("does not give a slot away while requests of the instance that left are in flight, and gives it away clean", () => {
+    const { load, slots } = fresh(1)
+    Load.start(load, slots[0])
+    Load.record(load, slots[0], Load.failed, 2000, 0)
+    Load.leave(load, slots[0])
+    assert.notStrictEqual(Load.join(load, 1, 0), slots[0])
+    Load.end(load, slots[0])
+    const reused = Load.join(load, 1, 0)
+    assert.strictEqual(reused, slots[0])
+    close(Load.cost(load, reused, 0), 30)
+    assert.strictEqual(Load.requestsInFlight(load, reused), 0)
+    assert.strictEqual(Load.failuresInARow(load, reused), 0)
+  })
+
+  it("forgives an instance that proved to be well", () => {
+    const { load, slots } = fresh()
+    for (let request = 0; request < 5; request++) Load.record(load, slots[0], Load.failed, 2000, 0)
+    Load.pardon(load, slots[0], 20)
+    close(Load.cost(load, slots[0], 0), 20)
+    assert.strictEqual(Load.successRate(load, slots[0]), 1)
+  })
+
+  it("knows how the others fare", () => {
+    const { load, slots } = fresh(2)
+    for (let request = 0; request < 10; request++) {
+      Load.record(load, slots[0], Load.failed, 20, 0)
+      Load.record(load, slots[1], request < 5 ? Load.failed : Load.succeeded, 20, 0)
+    }
+    close(Load.successRateOfOthers(load, slots[0]), 0.5)
+    close(Load.successRateOfOthers(load, slots[1]), 0)
+  })
+
+  it("warms up linearly from the floor", () => {
+    const { load, slots } = fresh()
+    assert.strictEqual(Load.warmth(load, slots[0], 0), 1)
+    Load.warm(load, slots[0], 0, 10_000, 0.1)
+    close(Load.warmth(load, slots[0], 0), 0.1)
+    close(Load.warmth(load, slots[0], 5000), 0.55)
+    assert.strictEqual(Load.warmth(load, slots[0], 10_000), 1)
+  })
+})
