@@ -50,3 +50,22 @@ export const restarts = Metric.counter("muster_actor_restarts", {
   description: "Actors that died of a defect and were started again",
   incremental: true
 })
+
+/**
+ * 1 while an instance believes itself registered, else 0.
+ *
+ * @category registration
+ * @since 0.1.0
+ */
+export const registered = Metric.gauge("muster_registered", { description: "Whether the instance is registered" })
+
+/**
+ * Everything that happened to the registration of an instance; the attribute `event` names what.
+ *
+ * @category registration
+ * @since 0.1.0
+ */
+export const registrationEvents = Metric.counter("muster_registration_events", {
+  description: "Events of the registration",
+  incremental: true
+})

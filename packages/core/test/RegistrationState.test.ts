@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { RegistrationState, RegistryError } from "@muster/core"
+import { recorded } from "./fixtures/arbitrary.ts"
 
 type State = RegistrationState.RegistrationState
 type Event = RegistrationState.Event
@@ -114,7 +115,7 @@ const Drawn = Schema.Struct({
 })
 
 const drawn = ({ tag, at, lease }: typeof Drawn.Type): Event =>
-  ({ ...events[tag], at, ...(tag === "Granted" ? { lease } : {}) }) as Event
+  tag === "Granted" ? { ...events[tag], at, lease } : { ...events[tag], at }
 
 /** Draws only what keeps an instance in the registry, so that logs go round its states. */
 const Claiming = Schema.Struct({
@@ -163,11 +164,7 @@ describe("RegistrationState", () => {
   it.effect.prop("folds an encoded and decoded log to every state again", [Schema.Array(Drawn)], ([draws]) =>
     Effect.gen(function* () {
       const log = draws.map(drawn)
-      const json = yield* Effect.forEach(log, Schema.encodeEffect(Schema.fromJsonString(RegistrationState.Event)))
-      const read = yield* Effect.forEach(
-        json,
-        Schema.decodeUnknownEffect(Schema.fromJsonString(RegistrationState.Event))
-      )
+      const read = yield* recorded(RegistrationState.Event)(log)
       assert.deepStrictEqual(fold(read), fold(log))
     })
   )

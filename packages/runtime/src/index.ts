@@ -2,5 +2,7 @@
  * What is running: supervised fibers that turn registries into state, and state into balanced requests. Each module is
  * one namespace.
  */
+export * as Advertise from "./Advertise.ts"
 export * as ConnectProbe from "./ConnectProbe.ts"
 export * as Discovery from "./Discovery.ts"
+export * as Registrar from "./Registrar.ts"

@@ -1,0 +1,218 @@
+/**
+ * The actor that keeps one instance registered: one loop with one named effect for each state, and one way to leave.
+ *
+ * The loop only obtains an event, stamps it, and dispatches it: the pure machine in `RegistrationState` decides.
+ * Everything that the loop does follows from the state and the lease it holds, so one that died of a defect goes on
+ * where it stopped. Leaving is bounded: a registry that hangs cannot hold up the exit.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type { Endpoint } from "@muster/core/Endpoint"
+import * as Policy from "@muster/core/Policy"
+import * as State from "@muster/core/RegistrationState"
+import type { Lease } from "@muster/core/Registry"
+import type { RegistryError } from "@muster/core/RegistryError"
+import { pauses } from "./pauses.ts"
+import * as Report from "./registrationReport.ts"
+import * as Calls from "./registryCalls.ts"
+import * as StateCell from "./stateCell.ts"
+
+/** Registers `endpoint` once each of `conditions` in turn has said yes, and withdraws it when the scope closes. */
+export const run = Effect.fnUntraced(function* (
+  endpoint: Endpoint,
+  conditions: ReadonlyArray<Effect.Effect<boolean>>,
+  record: (event: State.Event) => void
+) {
+  const clock = yield* Clock.Clock
+  const calls = yield* Calls.make(endpoint)
+  const report = Report.make(endpoint)
+  const { ttl, renewAfter } = yield* Policy.Lease
+  const { wait, withdrawal } = yield* Policy.Drain
+  const restart = yield* Policy.Restart
+  const reregister = yield* Policy.Reregister
+  const askingAgain = yield* pauses(yield* Policy.Readiness, report.gaveUp("Readiness"))
+  /** Between calls that the registry did not answer; and, apart from that, before each new lease after a lost one. */
+  const tryingAgain = yield* pauses(reregister, report.gaveUp("Reregister"))
+  const startingOver = yield* pauses(reregister, report.gaveUp("Reregister"))
+  /** Leaving may have to wait for three calls: a registration in flight, the announcement, the withdrawal. */
+  const share = Duration.toMillis(withdrawal) / 3
+
+  const cell = StateCell.make(State.initial)
+  const startedAt = clock.monotonicTimeNanosUnsafe()
+  /** What the registry granted last: the state knows its id, the calls need all of it. */
+  let held: Lease | undefined
+  /** The signal of that lease; heard once, because a completed one would be heard for ever. */
+  let lost: Effect.Effect<RegistryError> = Effect.never
+  /** The registration in flight, if any. */
+  let claiming: Fiber.Fiber<void> | undefined
+
+  const now = () => Number(clock.monotonicTimeNanosUnsafe() - startedAt) / 1e6
+  /** Timers are a millisecond fine: a moment that is closer than that has come. */
+  const isPast = (at: number) => at - now() < 1
+  const sleepUntil = (at: number) => Effect.suspend(() => Effect.sleep(Duration.millis(Math.max(0, at - now()))))
+
+  const dispatch = (event: State.Event) =>
+    Effect.suspend(() => {
+      record(event)
+      const before = cell.get()
+      const after = State.step(before, event)
+      cell.set(after)
+      return report.happened(event, before, after)
+    })
+
+  /** Idle: not before requests are really answered. */
+  const begin = Effect.gen(function* () {
+    for (const condition of conditions) {
+      for (let asked = 0; !(yield* condition); asked++) {
+        if (asked === 0) yield* report.waiting
+        yield* askingAgain.pause
+      }
+    }
+    yield* dispatch({ _tag: "GrantStarted", at: now() })
+  })
+
+  /** In a fiber of its own: interrupted half-way, a registration may leave a ghost that nobody knows the lease of. */
+  const claim = calls.register(ttl).pipe(
+    Effect.matchEffect({
+      onSuccess: (lease) => {
+        held = lease
+        lost = lease.lost
+        return dispatch({ _tag: "Granted", at: now(), lease: lease.id, ttl: Duration.toMillis(lease.ttl) })
+      },
+      onFailure: (error) =>
+        Calls.verdict(error) === "Superseded"
+          ? dispatch({ _tag: "Superseded", at: now() })
+          : dispatch({ _tag: "GrantFailed", at: now(), error })
+    }),
+    Effect.ensuring(Effect.sync(() => (claiming = undefined)))
+  )
+
+  /** Granting: the same id again and again, so that a lost answer never makes two of us. */
+  const grant = Effect.gen(function* () {
+    claiming = yield* Effect.forkDetach(claim)
+    yield* Fiber.join(claiming)
+    if (cell.get()._tag === "Granting") yield* tryingAgain.pause
+  })
+
+  /** Registered: until the renewal is due, or the back end hears that the lease is gone. */
+  const rest = Effect.fnUntraced(function* (state: State.Granted) {
+    const due = Effect.as(sleepUntil(state.confirmedAt + state.ttl * renewAfter), undefined)
+    const heard = Effect.onExit(lost, (exit) =>
+      Effect.sync(() => {
+        if (!Exit.hasInterrupts(exit)) lost = Effect.never
+      })
+    )
+    const error = yield* Effect.raceFirst(due, heard)
+    if (error !== undefined) return yield* dispatch({ _tag: Calls.verdict(error) ?? "LeaseLost", at: now() })
+    yield* Effect.andThen(tryingAgain.reset, startingOver.reset)
+    yield* dispatch({ _tag: "RenewStarted", at: now() })
+  })
+
+  /**
+   * Renewing: until our own deadline. Past it already, as after a suspend, one answer of the registry decides. However
+   * long the outage, the pauses stay short against the time to live, so that its end is not slept through.
+   */
+  const renew = Effect.fnUntraced(function* (state: State.Granted) {
+    const deadline = state.confirmedAt + state.ttl
+    const answer = yield* Effect.result(calls.renew(held, isPast(deadline) ? undefined : deadline - now()))
+    if (answer._tag === "Success") return yield* dispatch({ _tag: "Renewed", at: now() })
+    const verdict = Calls.verdict(answer.failure)
+    if (verdict !== undefined) {
+      yield* dispatch({ _tag: verdict, at: now() })
+      return yield* verdict === "EntryMissing" ? startingOver.pause : Effect.void
+    }
+    yield* dispatch({ _tag: "RenewFailed", at: now(), error: answer.failure })
+    const latest = Math.min(deadline, now() + state.ttl * renewAfter * renewAfter)
+    yield* Effect.raceFirst(tryingAgain.pause, sleepUntil(latest))
+    if (isPast(deadline)) yield* dispatch({ _tag: "LeaseLost", at: now() })
+  })
+
+  /** Lost: the same lease for as long as the registry does not answer; a new one once it says that the lease is gone. */
+  const recover = Effect.gen(function* () {
+    const answer = yield* Effect.result(calls.renew(held))
+    if (answer._tag === "Success") return yield* dispatch({ _tag: "Renewed", at: now() })
+    if (Calls.verdict(answer.failure) === "Superseded") return yield* dispatch({ _tag: "Superseded", at: now() })
+    if (answer.failure.isTransient) return yield* tryingAgain.pause
+    yield* startingOver.pause
+    yield* dispatch({ _tag: "GrantStarted", at: now() })
+  })
+
+  const loop = Effect.gen(function* () {
+    while (true) {
+      const state = cell.get()
+      switch (state._tag) {
+        case "Idle":
+          yield* begin
+          break
+        case "Granting":
+          yield* grant
+          break
+        case "Registered":
+          yield* rest(state)
+          break
+        case "Renewing":
+          yield* renew(state)
+          break
+        case "Lost":
+          yield* recover
+          break
+        default:
+          return
+      }
+    }
+  })
+
+  const life = loop.pipe(
+    Effect.catchCauseIf(
+      (cause) => !Cause.hasInterruptsOnly(cause),
+      (cause) => Effect.andThen(report.died(Cause.pretty(cause)), Effect.fail("died" as const))
+    ),
+    Effect.retry(restart),
+    Effect.catch(() => report.stopped)
+  )
+
+  /** A registration in flight is waited for, so that it can be withdrawn instead of staying behind as a ghost. */
+  const settle = Effect.suspend(() => {
+    const inFlight = claiming
+    if (inFlight === undefined) return Effect.void
+    return Fiber.await(inFlight).pipe(
+      Effect.timeoutOption(Duration.millis(share)),
+      Effect.andThen(Effect.sync(() => inFlight.interruptUnsafe()))
+    )
+  })
+
+  /** Serves on while clients hear of the draining; the lease is kept, so that a long wait does not end as an expiry. */
+  const linger = (lease: Lease) => {
+    const every = Duration.millis(Duration.toMillis(lease.ttl) * renewAfter)
+    const keep = Effect.forever(Effect.andThen(Effect.sleep(every), Effect.ignore(calls.renew(lease))))
+    return Effect.raceFirst(Effect.sleep(wait), keep)
+  }
+
+  const leave = Effect.gen(function* () {
+    yield* settle
+    yield* dispatch({ _tag: "DrainStarted", at: now() })
+    if (cell.get()._tag !== "Draining" || held === undefined) return
+    yield* calls
+      .announceDraining(held, share)
+      .pipe(Effect.catch((error) => dispatch({ _tag: "DrainFailed", at: now(), error })))
+    yield* linger(held)
+    yield* calls.revoke(held, share).pipe(Effect.catch(report.notRevoked))
+  })
+
+  /** Both fibers are detached and not waited for beyond the bound: a call that cannot be interrupted must not hang us. */
+  yield* Effect.acquireRelease(Effect.forkDetach(life), (living) =>
+    Effect.gen(function* () {
+      living.interruptUnsafe()
+      const leaving = yield* Effect.forkDetach(leave)
+      yield* Effect.timeoutOption(Fiber.await(leaving), Duration.sum(wait, withdrawal))
+      leaving.interruptUnsafe()
+      yield* dispatch({ _tag: "Withdrew", at: now() })
+    })
+  ).pipe(Effect.annotateLogs(calls.attributes))
+
+  return cell
+})

@@ -1,0 +1,75 @@
+/**
+ * What a registration tells the people who run it: metrics for every event, one log line for each thing that matters.
+ *
+ * A failure that repeats is counted each time and logged once, until something else happens.
+ */
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import type { Endpoint } from "@muster/core/Endpoint"
+import * as Metrics from "@muster/core/Metrics"
+import type { RegistryError } from "@muster/core/RegistryError"
+import type { Event, RegistrationState } from "@muster/core/RegistrationState"
+
+export const make = (endpoint: Endpoint) => {
+  const attributes = { service: endpoint.service, instance: endpoint.id }
+  const registered = Metric.withAttributes(Metrics.registered, attributes)
+  const restarts = Metric.withAttributes(Metrics.restarts, { ...attributes, actor: "Registrar" })
+
+  const happened = Effect.fnUntraced(function* (event: Event, before: RegistrationState, after: RegistrationState) {
+    yield* Metric.update(Metric.withAttributes(Metrics.registrationEvents, { ...attributes, event: event._tag }), 1)
+    if (event._tag === "DrainFailed") yield* Effect.logWarning(`could not tell that it drains: ${event.error.message}`)
+    if (before === after) return
+    yield* Metric.update(registered, after._tag === "Registered" || after._tag === "Renewing" ? 1 : 0)
+    yield* announce(endpoint, before, after, event)
+  })
+
+  const died = (defect: string) =>
+    Effect.andThen(
+      Metric.update(restarts, 1),
+      Effect.logError(`the registrar died and is started again, the registration stays as it is: ${defect}`)
+    )
+
+  return {
+    happened,
+    died,
+    waiting: Effect.logInfo("not registered yet: waits until requests are answered and the readiness effect says yes"),
+    notRevoked: (error: RegistryError) =>
+      Effect.logWarning(`could not withdraw its entry, which stays until its lease ends: ${error.message}`),
+    stopped: Effect.logError("the registrar is not started again: Policy.Restart has come to its end"),
+    gaveUp: (policy: string) => Effect.logError(`gave up on the registration: Policy.${policy} has come to its end`)
+  }
+}
+
+const announce = (
+  endpoint: Endpoint,
+  before: RegistrationState,
+  after: RegistrationState,
+  event: Event
+): Effect.Effect<void> => {
+  switch (after._tag) {
+    case "Granting":
+      if (event._tag === "EntryMissing") return Effect.logWarning("its entry is gone from the registry; puts it back")
+      return after.attempt === 2 && after.error !== undefined
+        ? Effect.logWarning(`cannot register and keeps trying: ${after.error.message}`)
+        : Effect.void
+    case "Registered":
+      if (before._tag === "Granting") return Effect.logInfo(`registered ${endpoint.address}`)
+      return before._tag === "Lost" || (before._tag === "Renewing" && before.failures > 0)
+        ? Effect.logInfo("the registry confirmed the lease again")
+        : Effect.void
+    case "Renewing":
+      return after.failures === 1 && event._tag === "RenewFailed"
+        ? Effect.logWarning(`cannot renew its lease and keeps trying: ${event.error.message}`)
+        : Effect.void
+    case "Lost":
+      return Effect.logWarning("lost its lease; tries the same one first, then a new one")
+    case "Fenced":
+      return Effect.logError("a process that started later owns this instance id: not registered any more")
+    case "Draining":
+      return Effect.logInfo("draining")
+    case "Withdrawn":
+      return Effect.logInfo("withdrawn")
+    case "Idle":
+      return Effect.void
+  }
+}

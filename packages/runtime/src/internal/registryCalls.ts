@@ -1,0 +1,58 @@
+/**
+ * The calls that one instance makes to its registry: each has a deadline, a span, and a typed error when time runs out.
+ *
+ * Staying registered asks once and lets the caller decide what follows. Leaving insists: it asks again for as long as
+ * it may take, because nobody comes back to it.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { Endpoint } from "@muster/core/Endpoint"
+import * as Policy from "@muster/core/Policy"
+import { type Lease, Registry } from "@muster/core/Registry"
+import { LeaseLost, RegistryError, TimedOut, Unavailable } from "@muster/core/RegistryError"
+
+export const make = Effect.fnUntraced(function* (endpoint: Endpoint) {
+  const registry = yield* Registry
+  const schedule = yield* Policy.Reregister
+  const deadline = Duration.toMillis(yield* Policy.CallDeadline)
+  const attributes = { service: endpoint.service, instance: endpoint.id, registry: registry.registry }
+
+  const failure = (reason: RegistryError["reason"]) =>
+    new RegistryError({ registry: registry.registry, key: `${endpoint.service}/${endpoint.id}`, reason })
+
+  const once = <A>(name: string, effect: Effect.Effect<A, RegistryError>, within: number) =>
+    Effect.timeoutOrElse(effect, {
+      duration: Duration.millis(within),
+      orElse: () => Effect.fail(failure(new TimedOut({ message: `${name}: no answer within ${Math.ceil(within)} ms` })))
+    }).pipe(Effect.withSpan(`Registrar.${name}`, { root: true, attributes }))
+
+  const insist = (name: string, effect: Effect.Effect<void, RegistryError>, within: number) =>
+    Effect.suspend(() => {
+      let last = failure(new TimedOut({ message: `${name}: no answer within ${Math.ceil(within)} ms` }))
+      return once(name, effect, within).pipe(
+        Effect.catchDefect((cause) => Effect.fail(failure(new Unavailable({ message: `${name} died`, cause })))),
+        Effect.tapError((error) => Effect.sync(() => (last = error))),
+        Effect.retry({ schedule, while: (error) => error.isTransient }),
+        Effect.timeoutOrElse({ duration: Duration.millis(within), orElse: () => Effect.fail(last) })
+      )
+    })
+
+  return {
+    attributes,
+    register: (ttl: Duration.Duration) => once("register", registry.register(endpoint, ttl), deadline),
+    /** Renews what is held; nothing held is a lost lease. `within` is in milliseconds. */
+    renew: (lease: Lease | undefined, within = Infinity) =>
+      lease === undefined
+        ? Effect.fail(failure(new LeaseLost({ message: "no lease is held; register first" })))
+        : once("renew", registry.renew(lease), Math.min(within, deadline)),
+    announceDraining: (lease: Lease, within: number) =>
+      insist("update", registry.update(lease, endpoint.asDraining()), within),
+    revoke: (lease: Lease, within: number) => insist("revoke", registry.revoke(lease), within)
+  }
+})
+
+/** What the registry said of our claim, if it said anything. */
+export const verdict = ({ reason }: RegistryError) =>
+  reason._tag === "LeaseLost" || reason._tag === "EntryMissing" || reason._tag === "Superseded"
+    ? reason._tag
+    : undefined
