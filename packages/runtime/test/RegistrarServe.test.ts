@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url"
 import { get, makeRoutes, server } from "./fixtures/orders.ts"
 import { type Behaviour, make } from "./fixtures/ScriptedRegistry.ts"
 
-const drain = { wait: Duration.millis(200), withdrawal: Duration.seconds(2) }
+const drain = { wait: Duration.millis(400), withdrawal: Duration.seconds(2) }
 
 const quiet = Layer.succeed(References.MinimumLogLevel, "None")
 
@@ -92,14 +92,16 @@ describe("Registrar.serve", () => {
     Effect.gen(function* () {
       const script = make()
       const http = yield* listening(createServer())
-      const thirdConnection = yield* Deferred.make<void>()
-      let connections = 0
-      http.on("connection", () => {
-        if (++connections === 3) Deferred.doneUnsafe(thirdConnection, Effect.void)
-      })
+      const thirdGivenUp = yield* Deferred.make<void>()
+      let givenUp = 0
+      http.on("connection", (socket) =>
+        socket.on("close", () => {
+          if (++givenUp === 3) Deferred.doneUnsafe(thirdGivenUp, Effect.void)
+        })
+      )
       const { context } = yield* registered(script, boundTo(http))
       const registrar = Context.get(context, Registrar.Registrar)
-      yield* Deferred.await(thirdConnection)
+      yield* Deferred.await(thirdGivenUp)
       assert.deepStrictEqual([(yield* registrar.state)._tag, script.calls], ["Idle", []])
       http.on("request", (_, response) => response.writeHead(500).end())
       yield* registrar.registered
