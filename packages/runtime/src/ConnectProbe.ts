@@ -18,12 +18,15 @@ export const ConnectProbe = Context.Reference<
   (endpoint: Endpoint) => Effect.Effect<"accepted" | "refused" | "unknown">
 >("@muster/runtime/ConnectProbe", {
   defaultValue: () => (endpoint) =>
-    Effect.callback<"accepted" | "refused" | "unknown">((resume) => {
-      const socket = Net.connect({ host: endpoint.host, port: endpoint.port })
-      socket.once("connect", () => resume(Effect.succeed("accepted")))
-      socket.once("error", (error: NodeJS.ErrnoException) =>
-        resume(Effect.succeed(error.code === "ECONNREFUSED" ? "refused" : "unknown"))
-      )
-      return Effect.sync(() => socket.destroy())
-    }).pipe(Effect.timeoutOrElse({ duration: "2 seconds", orElse: () => Effect.succeed("unknown" as const) }))
+    Effect.acquireUseRelease(
+      Effect.sync(() => Net.connect({ host: endpoint.host, port: endpoint.port })),
+      (socket) =>
+        Effect.callback<"accepted" | "refused" | "unknown">((resume) => {
+          socket.once("connect", () => resume(Effect.succeed("accepted")))
+          socket.on("error", (error: NodeJS.ErrnoException) =>
+            resume(Effect.succeed(error.code === "ECONNREFUSED" ? "refused" : "unknown"))
+          )
+        }),
+      (socket) => Effect.sync(() => socket.destroy())
+    ).pipe(Effect.timeoutOrElse({ duration: "2 seconds", orElse: () => Effect.succeed("unknown" as const) }))
 })
