@@ -190,6 +190,77 @@ export const Poll = Context.Reference<Duration.Duration>("@muster/core/Policy/Po
 export const LogLength = Context.Reference<number>("@muster/core/Policy/LogLength", { defaultValue: () => 10_000 })
 
 /**
+ * The pause between two rounds of attempts to reach any member of a registry, taken at random between these; only while
+ * somebody waits for it. Default: 50 to 150 ms.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const Reconnect = Context.Reference<readonly [Duration.Duration, Duration.Duration]>(
+  "@muster/core/Policy/Reconnect",
+  { defaultValue: () => [Duration.millis(50), Duration.millis(150)] }
+)
+
+/**
+ * How long one member of a registry is tried alone before the next one is tried beside it. Default: 50 ms.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const HeadStart = Context.Reference<Duration.Duration>("@muster/core/Policy/HeadStart", {
+  defaultValue: () => Duration.millis(50)
+})
+
+/**
+ * Full reads that many clients need at the same moment (a compaction, a registry that went back, a resume on a server
+ * known to lose events) are spread over this time. Default: 1 s.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const Spread = Context.Reference<Duration.Duration>("@muster/core/Policy/Spread", {
+  defaultValue: () => Duration.seconds(1)
+})
+
+/**
+ * How many registrations a second one client sends at most, and how many at once after a pause, so that a thousand of
+ * them do not fall upon a registry that has just come back. Defaults: 90, 10.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const RegisterRate = Context.Reference<{
+  readonly perSecond: number
+  readonly burst: number
+}>("@muster/core/Policy/RegisterRate", { defaultValue: () => ({ perSecond: 90, burst: 10 }) })
+
+/**
+ * Reads that verify entries are gathered for this long and sent together. Default: 50 ms.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const Gather = Context.Reference<Duration.Duration>("@muster/core/Policy/Gather", {
+  defaultValue: () => Duration.millis(50)
+})
+
+/**
+ * How many entries one page of a full read has. Default: 1000.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const PageSize = Context.Reference<number>("@muster/core/Policy/PageSize", { defaultValue: () => 1000 })
+
+/**
+ * How many bytes an entry may have to be read at all. Default: 64 KiB.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const EntrySize = Context.Reference<number>("@muster/core/Policy/EntrySize", { defaultValue: () => 65_536 })
+
+/**
  * One attempt of a request has this deadline; a request has at most this many attempts. Defaults: 2 s, 3.
  *
  * @category balancing

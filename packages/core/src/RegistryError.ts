@@ -58,6 +58,15 @@ export class PermissionDenied extends Schema.TaggedError<PermissionDenied>()("Pe
 }) {}
 
 /**
+ * What answers cannot prove that it is the registry: its certificate is not signed by a trusted authority, has expired
+ * or names another host.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Untrusted extends Schema.TaggedError<Untrusted>()("Untrusted", { message: Schema.String, cause }) {}
+
+/**
  * The registry answered something that cannot be understood, such as a file that is no database.
  *
  * @category reasons
@@ -104,6 +113,7 @@ export const RegistryErrorReason = Schema.Union([
   Exhausted,
   Unauthenticated,
   PermissionDenied,
+  Untrusted,
   Unreadable,
   LeaseLost,
   EntryMissing,

@@ -1,0 +1,160 @@
+/**
+ * All watches of one client over one gRPC stream.
+ *
+ * etcd answers the creations on a stream in order, so the first that waits is the one that was created. What is split
+ * into fragments is put together again. A silent stream is asked for a sign of life, which even an idle server gives:
+ * two heartbeats without one are its death. A stream that dies fails every watch on it, once.
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as RcRef from "effect/RcRef"
+import type * as Scope from "effect/Scope"
+import type { IEvent, IResponseHeader, IWatchCreateRequest, IWatchRequest, IWatchResponse } from "etcd3"
+import * as Policy from "@muster/core/Policy"
+import * as Duplex from "./duplex.ts"
+import * as GrpcError from "./grpcError.ts"
+import type { Members } from "./members.ts"
+
+/** What etcd says on a watch after its creation. */
+type Message =
+  | { readonly _tag: "Events"; readonly events: ReadonlyArray<IEvent> }
+  /** The revision to start from is not there any more. */
+  | { readonly _tag: "Compacted" }
+
+interface Watch {
+  /** The answer to the creation: the state of the store at that moment. */
+  readonly header: IResponseHeader
+  /** Whether this server is of a version that is known to lose events. */
+  readonly losesEvents: boolean
+  readonly messages: Queue.Dequeue<Message, GrpcError.GrpcError>
+}
+
+export interface WatchStreams {
+  /** Creates a watch that is cancelled with the scope; within `Policy.CallDeadline`. */
+  readonly create: (request: IWatchCreateRequest) => Effect.Effect<Watch, GrpcError.GrpcError, Scope.Scope>
+}
+
+interface Sink {
+  readonly created: Queue.Queue<IResponseHeader, GrpcError.GrpcError>
+  readonly messages: Queue.Queue<Message, GrpcError.GrpcError>
+  readonly parts: Array<IEvent>
+  id: string | undefined
+  abandoned: boolean
+}
+
+export const make = Effect.fnUntraced(function* (members: Members): Effect.fn.Return<WatchStreams, never, Scope.Scope> {
+  const deadline = yield* Policy.CallDeadline
+  const heartbeat = yield* Policy.Heartbeat
+  const shared = yield* RcRef.make({ acquire: open(members, heartbeat) })
+
+  const create = Effect.fnUntraced(function* (request: IWatchCreateRequest) {
+    const stream = yield* Duplex.living(shared)
+    const sink = yield* Effect.acquireRelease(stream.add(request), stream.remove)
+    const header = yield* Queue.take(sink.created).pipe(
+      Effect.timeoutOrElse({
+        duration: deadline,
+        orElse: () => {
+          const error = GrpcError.timedOut("the watch was not created in time")
+          stream.kill(error)
+          return Effect.fail(error)
+        }
+      }),
+      Effect.tapError((error) =>
+        GrpcError.isStaleToken(error)
+          ? Effect.andThen(members.doubt(stream.connection, error), RcRef.invalidate(shared))
+          : Effect.void
+      )
+    )
+    return { header, losesEvents: stream.connection.losesEvents, messages: sink.messages }
+  })
+
+  return { create: (request) => Effect.retry(create(request), { times: 1, while: GrpcError.isStaleToken }) }
+})
+
+const open = Effect.fnUntraced(function* (members: Members, heartbeat: Duration.Duration) {
+  const waiting: Array<Sink> = []
+  const active = new Map<string, Sink>()
+
+  const onMessage = (response: IWatchResponse) => {
+    if (response.created) return onCreated(response)
+    const sink = active.get(response.watch_id)
+    if (sink === undefined) return
+    if (response.canceled) {
+      active.delete(response.watch_id)
+      sink.id = undefined
+      if (response.compact_revision !== "0") return void Queue.offerUnsafe(sink.messages, { _tag: "Compacted" })
+      return fail(sink, GrpcError.fromReason(response.cancel_reason))
+    }
+    sink.parts.push(...response.events)
+    if (response.fragment || sink.parts.length === 0) return
+    Queue.offerUnsafe(sink.messages, { _tag: "Events", events: sink.parts.splice(0) })
+  }
+
+  const onCreated = (response: IWatchResponse) => {
+    const sink = waiting.shift()
+    if (sink === undefined) return
+    if (response.canceled) return fail(sink, GrpcError.fromReason(response.cancel_reason))
+    sink.id = response.watch_id
+    if (sink.abandoned) return cancel(response.watch_id)
+    active.set(response.watch_id, sink)
+    Queue.offerUnsafe(sink.created, response.header)
+  }
+
+  const onDeath = (error: GrpcError.GrpcError) => {
+    for (const sink of [...waiting.splice(0), ...active.values()]) fail(sink, error)
+    active.clear()
+  }
+
+  const duplex = yield* Duplex.open<IWatchRequest, IWatchResponse>({
+    members,
+    start: (etcd, options) => etcd.watchClient.watch(options),
+    onMessage,
+    onDeath
+  })
+  const cancel = (watch_id: string) => duplex.write({ cancel_request: { watch_id } })
+
+  const add = (create_request: IWatchCreateRequest) =>
+    Effect.gen(function* () {
+      const created = yield* Queue.unbounded<IResponseHeader, GrpcError.GrpcError>()
+      const messages = yield* Queue.unbounded<Message, GrpcError.GrpcError>()
+      const sink: Sink = { created, messages, parts: [], id: undefined, abandoned: false }
+      const failure = duplex.failure()
+      if (failure !== undefined) fail(sink, failure)
+      else {
+        waiting.push(sink)
+        duplex.write({ create_request })
+      }
+      return sink
+    })
+
+  const remove = (sink: Sink) =>
+    Effect.sync(() => {
+      sink.abandoned = true
+      if (sink.id !== undefined && active.delete(sink.id)) cancel(sink.id)
+    })
+
+  /** Asks after one silent heartbeat, gives up after another. */
+  const listen = Effect.gen(function* () {
+    while (true) {
+      const heard = duplex.heard()
+      yield* Effect.sleep(heartbeat)
+      if (duplex.heard() !== heard) continue
+      duplex.write({ progress_request: {} })
+      yield* Effect.sleep(heartbeat)
+      if (duplex.heard() !== heard) continue
+      const silence = Duration.format(Duration.times(heartbeat, 2))
+      return duplex.kill(GrpcError.timedOut(`the watch was silent for ${silence}`))
+    }
+  })
+  yield* Effect.forkScoped(listen)
+
+  return { ...duplex, add, remove }
+})
+
+const fail = (sink: Sink, error: GrpcError.GrpcError) => {
+  const cause = Cause.fail(error)
+  Queue.failCauseUnsafe(sink.created, cause)
+  Queue.failCauseUnsafe(sink.messages, cause)
+}
