@@ -171,6 +171,28 @@ export const Heartbeat = Context.Reference<Duration.Duration>("@muster/core/Poli
 })
 
 /**
+ * How many short calls to a registry one process has under way at once; the others wait within their deadline.
+ * Default: 64, a third of what a Consul agent allows one client (`http_max_conns_per_client`, 200).
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const CallConcurrency = Context.Reference<number>("@muster/core/Policy/CallConcurrency", {
+  defaultValue: () => 64
+})
+
+/**
+ * How long a registry that shows a lease that ran out as unhealthy keeps its entry before it deletes it; nobody is
+ * sent there meanwhile. Default: 1 min, the least that Consul knows.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const ForgetAfter = Context.Reference<Duration.Duration>("@muster/core/Policy/ForgetAfter", {
+  defaultValue: () => Duration.minutes(1)
+})
+
+/**
  * How often a registry that cannot notify, or whose notice may be lost, is looked at. Default: 250 ms.
  *
  * @category registries

@@ -28,6 +28,9 @@ export const decode = (service: string, id: string, text: string): Entry => {
   return { key, id, problem: `it describes ${endpoint.service}/${endpoint.id}` }
 }
 
+/** The text that is stored for an endpoint. */
+export const encode = Schema.encodeSync(EndpointFromJson)
+
 /** The endpoints and the entries that could not be read, apart. */
 export const partition = (entries: Iterable<Entry>) => {
   const endpoints: Array<Endpoint> = []

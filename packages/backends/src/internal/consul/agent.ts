@@ -1,0 +1,192 @@
+/**
+ * The requests that are made to a Consul agent, each sent once and answered within its deadline.
+ *
+ * An answer is judged here and nowhere else: what Consul means by a status or by a text becomes a reason that says what
+ * to do, and an answer that was filtered by ACLs is a refusal, however successful it looks.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpBody from "effect/http/HttpBody"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Redacted from "effect/Redacted"
+import type { Endpoint, ServiceName } from "@muster/core/Endpoint"
+import * as Policy from "@muster/core/Policy"
+import {
+  Exhausted,
+  PermissionDenied,
+  RegistryError,
+  type RegistryErrorReason,
+  Unauthenticated,
+  Unavailable,
+  Unreadable
+} from "@muster/core/RegistryError"
+import * as Http from "../http.ts"
+import * as Wire from "./wire.ts"
+
+/** Where the agent is and what goes with every request. */
+export interface Access {
+  /** The target, for errors. */
+  readonly registry: string
+  readonly url: string
+  readonly token: Redacted.Redacted | undefined
+  readonly datacenter: string | undefined
+  readonly namespace: string | undefined
+  readonly partition: string | undefined
+}
+
+/** All passing instances of a service, and the index to wait behind. */
+export interface Listing extends NonNullable<ReturnType<typeof Wire.listing>> {
+  readonly index: bigint
+}
+
+/** What may be asked of the agent. */
+export type Agent = Effect.Success<ReturnType<typeof make>>
+
+/** Reads the policies once and gives the requests. */
+export const make = Effect.fnUntraced(function* (access: Access) {
+  const http = yield* Http.make
+  const heartbeat = yield* Policy.Heartbeat
+  const forgetAfter = yield* Policy.ForgetAfter
+  const silence = Duration.times(heartbeat, 2)
+
+  const headers = access.token === undefined ? {} : { "x-consul-token": Redacted.value(access.token) }
+  const tenancy = { ns: access.namespace, partition: access.partition }
+
+  const request = (
+    method: "GET" | "PUT",
+    path: string,
+    urlParams: Readonly<Record<string, string | undefined>> = {},
+    body?: unknown
+  ) =>
+    HttpClientRequest.make(method)(`${access.url}${path}`, {
+      headers,
+      urlParams: { ...tenancy, ...urlParams },
+      body: body === undefined ? undefined : HttpBody.jsonUnsafe(body)
+    })
+
+  const failure = (key: string, reason: RegistryErrorReason) =>
+    new RegistryError({ registry: access.registry, key, reason })
+
+  /** One short request. Statuses beside success that the caller reads are `expected`. */
+  const call = (
+    key: string,
+    needs: string,
+    message: HttpClientRequest.HttpClientRequest,
+    expected: (answer: Http.Answer) => boolean
+  ) =>
+    http.call(message).pipe(
+      Effect.filterOrElse(
+        (answer) => answer.status === 200 || expected(answer),
+        (answer) => Effect.fail(refusal(answer, needs))
+      ),
+      Effect.mapError((reason) => failure(key, reason))
+    )
+
+  /** Waits behind `index` until something changes, for a heartbeat at most; 0 asks for the answer of now. */
+  const list = Effect.fnUntraced(function* (service: ServiceName, index: bigint) {
+    const message = request("GET", `/v1/health/service/${service}`, {
+      passing: "1",
+      stale: "",
+      dc: access.datacenter,
+      ...(index === 0n ? {} : { index: String(index), wait: `${Duration.toMillis(heartbeat)}ms` })
+    })
+    const answer = yield* http.wait(message, silence)
+    if (answer.status !== 200) return yield* refusal(answer, readRule(service))
+    const age = Number(answer.headers["x-consul-lastcontact"] ?? 0)
+    if (age > Duration.toMillis(silence)) {
+      return yield* new Unavailable({
+        message: `the Consul server that answered has not heard of its leader for ${age} ms; is there one?`
+      })
+    }
+    const found = Wire.listing(service, answer.text)
+    if (found === undefined) return yield* new Unreadable({ message: `no list of services: ${excerpt(answer.text)}` })
+    const count = found.endpoints.length + found.skipped.length
+    if (isFiltered(answer, count)) {
+      return yield* new PermissionDenied({
+        message: `ACLs filter the answer, so what is missing may well be there; the token needs ${readRule(service)}`
+      })
+    }
+    return { ...found, index: indexOf(answer) }
+  })
+
+  const isFiltered = (answer: Http.Answer, count: number) =>
+    answer.headers["x-consul-results-filtered-by-acls"] === "true" ||
+    (access.token === undefined && count === 0 && answer.headers["x-consul-default-acl-policy"] === "deny")
+
+  return {
+    /** Registers the endpoint under this lease; `replace` ends every other lease of the instance. */
+    register: (endpoint: Endpoint, lease: string, ttl: Duration.Duration, replace: boolean) =>
+      Effect.asVoid(
+        call(
+          keyOf(endpoint),
+          write(endpoint),
+          request(
+            "PUT",
+            "/v1/agent/service/register",
+            replace ? { "replace-existing-checks": "true" } : {},
+            Wire.registration(endpoint, lease, ttl, forgetAfter)
+          ),
+          () => false
+        )
+      ),
+    /** Passes the check of a lease; `false` when the agent does not know it. */
+    pass: (endpoint: Endpoint, lease: string) =>
+      Effect.map(
+        call(keyOf(endpoint), write(endpoint), request("PUT", `/v1/agent/check/pass/${lease}`), isUnknown),
+        (answer) => answer.status === 200
+      ),
+    /** What the agent itself knows of an instance. */
+    find: (endpoint: Endpoint) =>
+      call(
+        keyOf(endpoint),
+        write(endpoint),
+        request("GET", `/v1/agent/health/service/id/${Wire.serviceId(endpoint)}`),
+        (answer) => answer.status === 404 || Wire.known(endpoint, answer.text) !== undefined
+      ).pipe(Effect.map((answer) => (answer.status === 404 ? undefined : Wire.known(endpoint, answer.text)))),
+    /** Removes an instance and its leases; one that is gone is success. */
+    deregister: (endpoint: Endpoint) =>
+      Effect.asVoid(
+        call(
+          keyOf(endpoint),
+          write(endpoint),
+          request("PUT", `/v1/agent/service/deregister/${Wire.serviceId(endpoint)}`),
+          isUnknown
+        )
+      ),
+    list: (service: ServiceName, index: bigint): Effect.Effect<Listing, RegistryError> =>
+      Effect.mapError(list(service, index), (reason) => failure(service, reason)),
+    failure: (endpoint: Endpoint, reason: RegistryErrorReason) => failure(keyOf(endpoint), reason)
+  }
+})
+
+const keyOf = ({ id, service }: Endpoint) => `${service}/${id}`
+
+const write = ({ service }: Endpoint) => `service "${service}" { policy = "write" }`
+
+/** Older agents answer 500 where newer ones answer 404. */
+const isUnknown = ({ status, text }: Http.Answer) =>
+  status === 404 || (status === 500 && /unknown (check|service)|does not have associated TTL/i.test(text))
+
+/** Never 0, which would not wait. */
+const indexOf = ({ headers }: Http.Answer): bigint => {
+  const header = headers["x-consul-index"]
+  const index = header !== undefined && /^\d+$/.test(header) ? BigInt(header) : 1n
+  return index > 0n ? index : 1n
+}
+
+const readRule = (service: ServiceName) =>
+  `service "${service}" { policy = "read" } and node_prefix "" { policy = "read" }`
+
+const refusal = ({ status, text }: Http.Answer, needs: string) => {
+  const said = `Consul answered ${status}: ${excerpt(text)}`
+  if (status === 401 || /ACL not found|ACL token .*(expired|not found)/i.test(text)) {
+    return new Unauthenticated({ message: `${said}; the token is not valid (any more), give another` })
+  }
+  if (status === 403) return new PermissionDenied({ message: `${said}; the token needs ${needs}` })
+  if (status === 429) {
+    return new Exhausted({ message: `${said}; raise http_max_conns_per_client or the rate limit of the agent` })
+  }
+  return status >= 500 ? new Unavailable({ message: said }) : new Unreadable({ message: said })
+}
+
+const excerpt = (text: string) => (text.trim() === "" ? "(nothing)" : text.trim().slice(0, 200))

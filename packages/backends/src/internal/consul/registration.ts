@@ -1,0 +1,116 @@
+/**
+ * The write port on a Consul agent: an instance is a service of the agent, its lease a TTL check with an id of its own.
+ *
+ * Consul forgives a check that was passed too late and knows an id on each agent anew. So the time to live is judged
+ * here as well, on our own monotonic clock, and claims to the same id are looked for on the agent before each
+ * registration and in the catalog between renewals. A write that was begun is carried to its end or its deadline,
+ * whether its caller waits or not, so that two writes of one instance never overtake each other.
+ */
+import * as Cache from "effect/Cache"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import { Endpoint, type ServiceName } from "@muster/core/Endpoint"
+import * as Policy from "@muster/core/Policy"
+import type { Lease } from "@muster/core/Registry"
+import { EntryMissing, LeaseLost, type RegistryError, Superseded } from "@muster/core/RegistryError"
+import { outranks, supersededMessage } from "../claim.ts"
+import * as Entry from "../entry.ts"
+import type { Agent } from "./agent.ts"
+
+/** Services whose claims are remembered at once. */
+const services = 1000
+
+/** The calls of the write port. */
+export const make = Effect.fnUntraced(function* (agent: Agent) {
+  const clock = yield* Clock.Clock
+  /** Until when each lease that we hold is known to live, in milliseconds. */
+  const deadlines = new Map<string, number>()
+  /** The claims of all agents; an agent that cannot tell is no reason to fail. */
+  const claims = yield* Cache.make({
+    capacity: services,
+    timeToLive: yield* Policy.Heartbeat,
+    lookup: (service: ServiceName) =>
+      Effect.map(
+        Effect.option(agent.list(service, 0n)),
+        (found) => new Map(Option.isSome(found) ? found.value.endpoints.map((endpoint) => [endpoint.id, endpoint]) : [])
+      )
+  })
+
+  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+  const superseded = (claim: Endpoint, held: Endpoint) =>
+    agent.failure(claim, new Superseded({ message: supersededMessage(held) }))
+  const isHeld = (lease: Lease) => now() < (deadlines.get(lease.id) ?? 0)
+
+  const yieldTo = (claim: Endpoint, held: Entry.Entry | undefined) =>
+    held !== undefined && Entry.isEndpoint(held) && outranks(held, claim)
+      ? Effect.fail(superseded(claim, held))
+      : Effect.void
+
+  /** What is remembered may be over by now: before anybody is sent away for good, the catalog is asked again. */
+  const yieldToOtherAgents = (claim: Endpoint) =>
+    Cache.get(claims, claim.service).pipe(
+      Effect.andThen((endpoints) => yieldTo(claim, endpoints.get(claim.id))),
+      Effect.catch(() =>
+        Effect.andThen(Cache.refresh(claims, claim.service), (endpoints) => yieldTo(claim, endpoints.get(claim.id)))
+      )
+    )
+
+  const register = Effect.fn("Consul.register")(function* (endpoint: Endpoint, ttl: Duration.Duration) {
+    const found = yield* agent.find(endpoint)
+    if (found !== undefined && !found.isCritical) yield* yieldTo(endpoint, found.entry)
+    yield* yieldToOtherAgents(endpoint)
+    const id = `muster-${Math.floor((yield* Random.next) * 2 ** 52).toString(36)}`
+    const sentAt = now()
+    yield* agent.register(endpoint, id, ttl, true)
+    deadlines.set(id, sentAt + Duration.toMillis(ttl))
+    const lease: Lease = { id, ttl, endpoint, lost: Effect.never }
+    return lease
+  })
+
+  /** Why a lease is not passed: somebody outranks it, the agent does not know the instance, or its time is over. */
+  const whyOver = Effect.fnUntraced(function* (lease: Lease): Effect.fn.Return<RegistryError, RegistryError> {
+    const { endpoint } = lease
+    const found = yield* agent.find(endpoint)
+    if (found !== undefined && Entry.isEndpoint(found.entry) && outranks(found.entry, endpoint)) {
+      return superseded(endpoint, found.entry)
+    }
+    if (found === undefined && isHeld(lease)) {
+      const message =
+        "the agent does not know the service: it lost its data, or somebody deregistered it; register again"
+      return agent.failure(endpoint, new EntryMissing({ message }))
+    }
+    deadlines.delete(lease.id)
+    return agent.failure(endpoint, new LeaseLost({ message: `lease ${lease.id} is gone; register again` }))
+  })
+
+  const renew = Effect.fn("Consul.renew")(function* (lease: Lease) {
+    const sentAt = now()
+    const passed = isHeld(lease) && (yield* agent.pass(lease.endpoint, lease.id))
+    if (!passed) return yield* yield* whyOver(lease)
+    deadlines.set(lease.id, sentAt + Duration.toMillis(lease.ttl))
+    yield* yieldToOtherAgents(lease.endpoint)
+  })
+
+  const update = Effect.fn("Consul.update")(function* (lease: Lease, endpoint: Endpoint) {
+    yield* renew(lease)
+    const { id, service } = lease.endpoint
+    yield* agent.register(new Endpoint({ ...endpoint, id, service }), lease.id, lease.ttl, false)
+  })
+
+  const revoke = Effect.fn("Consul.revoke")(function* (lease: Lease) {
+    deadlines.delete(lease.id)
+    const found = yield* agent.find(lease.endpoint)
+    if (found?.holds(lease.id) === true) yield* agent.deregister(lease.endpoint)
+  })
+
+  return {
+    register: (endpoint: Endpoint, ttl: Duration.Duration) => Effect.uninterruptible(register(endpoint, ttl)),
+    update: (lease: Lease, endpoint: Endpoint) => Effect.uninterruptible(update(lease, endpoint)),
+    renew,
+    revoke: (lease: Lease) => Effect.uninterruptible(revoke(lease))
+  }
+})

@@ -1,0 +1,31 @@
+/**
+ * TLS to a registry, with the names of PEM files.
+ *
+ * Files are read for each new connection, so that certificates can be replaced without a restart.
+ */
+import * as Effect from "effect/Effect"
+import { readFile } from "node:fs/promises"
+
+/** How we know the registry, and how it knows us. */
+export interface Tls {
+  /** The authorities that may sign the certificate of the registry. Default: those that Node trusts. */
+  readonly ca?: string | undefined
+  /** Our own certificate; needs `key`. */
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
+  /** The name that the certificate of the registry must have instead of the host. */
+  readonly serverName?: string | undefined
+  /** Believes any certificate. For tests. */
+  readonly skipVerify?: boolean | undefined
+}
+
+/** The contents of the files; fails with the name of the one that cannot be read. */
+export const read = ({ ca, cert, key }: Tls) => Effect.all({ ca: pem(ca), cert: pem(cert), key: pem(key) })
+
+const pem = (path: string | undefined) =>
+  path === undefined
+    ? Effect.undefined
+    : Effect.tryPromise({
+        try: (signal) => readFile(path, { signal }),
+        catch: (cause) => new Error(`cannot read ${path}: ${String(cause)}`, { cause })
+      })
