@@ -11,10 +11,13 @@ import type * as Guard from "./Guard.ts"
 import type * as Health from "./Health.ts"
 import * as Pick from "./Pick.ts"
 
-/** Doubles from 100 ms up to 5 s, each delay ± 20 %, for ever. */
+/**
+ * Doubles from 100 ms up to 2 s, each delay ± 20 %, for ever. The cap bounds how late a registry that is back is
+ * noticed: with 5 s, clients were still catching up 5 s after each heal of a soak.
+ */
 const patient: Schedule.Schedule<unknown> = Schedule.min([
   Schedule.exponential("100 millis", 2),
-  Schedule.spaced("5 seconds")
+  Schedule.spaced("2 seconds")
 ]).pipe(Schedule.jittered)
 
 /**
@@ -44,7 +47,7 @@ export const Drain = Context.Reference<{
 })
 
 /**
- * When to try to register again. Default: 100 ms × 2, at most 5 s, ± 20 %, for ever.
+ * When to try to register again. Default: 100 ms × 2, at most 2 s, ± 20 %, for ever.
  *
  * @category registration
  * @since 0.1.0
@@ -65,7 +68,7 @@ export const Readiness = Context.Reference<Schedule.Schedule<unknown>>("@muster/
 
 /**
  * When to open a watch again, and so how long to stay frozen: a schedule that ends gives up and fails the service.
- * Default: 100 ms × 2, at most 5 s, ± 20 %, for ever. It starts over once a watch lived for `SettledAfter`.
+ * Default: 100 ms × 2, at most 2 s, ± 20 %, for ever. It starts over once a watch lived for `SettledAfter`.
  *
  * @category discovery
  * @since 0.1.0
