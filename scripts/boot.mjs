@@ -9,7 +9,7 @@ import { constants } from "node:os"
 import { delimiter, dirname, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
-import { provideEtcd } from "./etcd.mjs"
+import { provideServers } from "./servers.mjs"
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const modules = join(root, "node_modules")
@@ -163,7 +163,7 @@ const main = async ([what, ...args]) => {
       throw new Error(`the dependencies could not be installed: ${error.message}`)
     })
   }
-  if (what === "test") provideEtcd(say)
+  if (what === "test") provideServers(say)
   process.exitCode = await run(findNode(), [...programs[what], ...args], { cwd: root, stdio: "inherit" })
 }
 

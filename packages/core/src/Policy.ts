@@ -196,6 +196,28 @@ export const ForgetAfter = Context.Reference<Duration.Duration>("@muster/core/Po
 })
 
 /**
+ * How long an answer that says for how long it holds is believed: what it says, but within these bounds, and up to a
+ * fifth longer, so that not everybody asks again at once. Default: 1 s to 5 min.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const TimeToLive = Context.Reference<readonly [Duration.Duration, Duration.Duration]>(
+  "@muster/core/Policy/TimeToLive",
+  { defaultValue: () => [Duration.seconds(1), Duration.minutes(5)] }
+)
+
+/**
+ * When a registry that neither notifies nor says how long its answer holds is asked again. Default: every 10 s, ± 20 %.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const Refresh = Context.Reference<Schedule.Schedule<unknown>>("@muster/core/Policy/Refresh", {
+  defaultValue: () => Schedule.spaced("10 seconds").pipe(Schedule.jittered)
+})
+
+/**
  * How often a registry that cannot notify, or whose notice may be lost, is looked at. Default: 250 ms.
  *
  * @category registries

@@ -42,8 +42,17 @@ export const decode = (service: string, id: string, attributes: Attributes): Ent
   return new Endpoint({ ...entry, metadata: { ...metadata(attributes), ...entry.metadata } })
 }
 
-/** The attributes that are metadata. */
-export const metadata = (attributes: Attributes): Attributes =>
+/** The fields that somebody else's attributes tell: `zone` and `version`, and the metadata. */
+export const foreign = (attributes: Attributes) => {
+  const { version, zone, ...others } = metadata(attributes)
+  return {
+    ...(zone === undefined || zone === "" ? {} : { zone }),
+    ...(version === undefined || version === "" ? {} : { version }),
+    metadata: others
+  }
+}
+
+const metadata = (attributes: Attributes): Attributes =>
   Object.fromEntries(Object.entries(attributes).filter(([key]) => !isReserved(key)))
 
 /** JSON that is as many bytes as characters. */

@@ -6,12 +6,13 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Skipped } from "@muster/core/Change"
-import { type Endpoint, EndpointFromJson, InstanceId } from "@muster/core/Endpoint"
+import { Endpoint, EndpointFromJson, InstanceId } from "@muster/core/Endpoint"
 
 /** An entry as it was read. */
 export type Entry = Endpoint | Skipped
 
 const decodeJson = Schema.decodeResult(EndpointFromJson)
+const decodeFields = Schema.decodeUnknownResult(Endpoint)
 const isInstanceId = Schema.is(InstanceId)
 
 /** Whether the entry could be read. */
@@ -19,14 +20,26 @@ export const isEndpoint = (entry: Entry): entry is Endpoint => !("problem" in en
 
 /** Reads the text that was found under a service and an id. */
 export const decode = (service: string, id: string, text: string): Entry => {
-  const key = `${service}/${id}`
-  if (!isInstanceId(id)) return { key, problem: "the id in its key is not an instance id" }
+  if (!isInstanceId(id)) return unreadable(service, id, "the id in its key is not an instance id")
   const result = decodeJson(text)
-  if (Result.isFailure(result)) return { key, id, problem: result.failure.message.replaceAll(/\s+/g, " ") }
+  if (Result.isFailure(result)) return unreadable(service, id, result.failure.message)
   const endpoint = result.success
   if (endpoint.service === service && endpoint.id === id) return endpoint
-  return { key, id, problem: `it describes ${endpoint.service}/${endpoint.id}` }
+  return unreadable(service, id, `it describes ${endpoint.service}/${endpoint.id}`)
 }
+
+/** Reads what somebody else says of an instance, in the fields of an endpoint. */
+export const fromFields = (service: string, id: string, fields: Readonly<Record<string, unknown>>): Entry => {
+  const result = decodeFields({ ...fields, service, id })
+  return Result.isSuccess(result) ? result.success : unreadable(service, id, result.failure.message)
+}
+
+/** An entry that is named with its problem, on one line. */
+export const unreadable = (service: string, id: string, problem: string): Skipped => ({
+  key: `${service}/${id}`,
+  ...(isInstanceId(id) ? { id } : {}),
+  problem: problem.replaceAll(/\s+/g, " ")
+})
 
 /** The text that is stored for an endpoint. */
 export const encode = Schema.encodeSync(EndpointFromJson)

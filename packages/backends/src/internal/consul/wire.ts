@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { Endpoint, InstanceId, type ServiceName } from "@muster/core/Endpoint"
+import type { Endpoint, ServiceName } from "@muster/core/Endpoint"
 import * as Attributes from "../attributes.ts"
 import { outranks } from "../claim.ts"
 import * as Entry from "../entry.ts"
@@ -36,8 +36,6 @@ const Instance = Schema.Struct({
 const decodeHealthy = Schema.decodeUnknownResult(Healthy)
 const decodeList = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Array(Schema.Unknown)))
 const decodeInstance = Schema.decodeUnknownOption(Schema.fromJsonString(Instance))
-const decodeEndpoint = Schema.decodeUnknownResult(Endpoint)
-const isInstanceId = Schema.is(InstanceId)
 
 /** The id of the service of an instance: letters that every path of the agent takes as they are, and `~` with two digits. */
 export const serviceId = ({ id, service }: Pick<Endpoint, "id" | "service">): string =>
@@ -112,7 +110,7 @@ export const listing = (service: ServiceName, text: string) => {
 
 const entryOf = (service: ServiceName, item: unknown): Entry.Entry => {
   const decoded = decodeHealthy(item)
-  if (Result.isFailure(decoded)) return { key: nameOf(service, item), problem: oneLine(decoded.failure.message) }
+  if (Result.isFailure(decoded)) return Entry.unreadable(service, nameOf(item), decoded.failure.message)
   const { Node, Service } = decoded.success
   const meta = Service.Meta ?? {}
   const id = instanceId(service, Service.ID)
@@ -125,27 +123,15 @@ const foreign = (
   node: (typeof Healthy)["Type"]["Node"],
   { Address, ID, Port, Weights }: typeof Service.Type,
   meta: Attributes.Attributes
-): Entry.Entry => {
-  const id = `${node.Node}:${ID}`
-  const { version, zone, ...metadata } = Attributes.metadata(meta)
-  const decoded = decodeEndpoint({
-    service,
-    id,
+): Entry.Entry =>
+  Entry.fromFields(service, `${node.Node}:${ID}`, {
+    ...Attributes.foreign(meta),
     host: Address === undefined || Address === null || Address === "" ? node.Address : Address,
     port: Port,
-    weight: Weights?.Passing ?? 1,
-    ...(zone === undefined || zone === "" ? {} : { zone }),
-    ...(version === undefined || version === "" ? {} : { version }),
-    metadata
+    weight: Weights?.Passing ?? 1
   })
-  if (Result.isSuccess(decoded)) return decoded.success
-  const problem = oneLine(decoded.failure.message)
-  return isInstanceId(id) ? { key: `${service}/${id}`, id, problem } : { key: `${service}/${id}`, problem }
-}
 
-const nameOf = (service: string, item: unknown): string => {
+const nameOf = (item: unknown): string => {
   const inner = Predicate.hasProperty(item, "Service") ? item.Service : undefined
-  return `${service}/${Predicate.hasProperty(inner, "ID") ? String(inner.ID) : "?"}`
+  return Predicate.hasProperty(inner, "ID") ? String(inner.ID) : "?"
 }
-
-const oneLine = (text: string) => text.replaceAll(/\s+/g, " ")
