@@ -23,6 +23,7 @@ import { noop } from "cockatiel"
 import { Etcd3 } from "etcd3"
 import { fromUnknown, type GrpcError, isAuthOff } from "./grpcError.ts"
 import * as Security from "./security.ts"
+import { NotingSockets } from "./sockets.ts"
 import { losesEvents } from "./version.ts"
 
 /** Sends something with the stubs; `options` go with every call. */
@@ -57,9 +58,14 @@ export const open = Effect.fnUntraced(function* (
   leaderless = false
 ): Effect.fn.Return<Connection, GrpcError, Scope.Scope> {
   const { credentials, options } = yield* Security.channel(access)
+  const noting = new NotingSockets(credentials)
   const channel = yield* Effect.acquireRelease(
-    Effect.sync(() => new Channel(host, credentials, { ...channelOptions, ...options })),
-    (channel) => Effect.sync(() => channel.close())
+    Effect.sync(() => new Channel(host, noting, { ...channelOptions, ...options })),
+    (channel) =>
+      Effect.sync(() => {
+        channel.close()
+        noting.destroySockets()
+      })
   )
   const etcd = new Etcd3({
     hosts: [host],
@@ -110,10 +116,12 @@ export const open = Effect.fnUntraced(function* (
 const settled = (channel: Channel) =>
   Effect.callback<void>((resume) => {
     const look = () => {
-      const state = channel.getConnectivityState(true)
+      // Asking to connect again here would open a channel that was closed meanwhile.
+      const state = channel.getConnectivityState(false)
       if (state !== connectivityState.IDLE && state !== connectivityState.CONNECTING) return resume(Effect.void)
       channel.watchConnectivityState(state, Infinity, look)
     }
+    channel.getConnectivityState(true)
     look()
   })
 

@@ -52,6 +52,9 @@ export const isMemberAtFault = ({ code }: GrpcError) =>
   code === status.UNKNOWN ||
   code === status.INTERNAL
 
+/** Whether sending the same again may work: over another connection, or with another token. */
+export const mayPassElsewhere = (error: GrpcError) => isMemberAtFault(error) || isStaleToken(error)
+
 const isUntrusted = (message: string) => /certificate|altname|Hostname\/IP/i.test(message) && !/alert/i.test(message)
 
 const isRefusedCertificate = (message: string) => /alert/i.test(message) && /certificate|unknown.ca/i.test(message)

@@ -41,7 +41,7 @@ export const make = Effect.fnUntraced(function* (members: Members): Effect.fn.Re
       return Effect.fail(error)
     })
     return Effect.scoped(ask).pipe(
-      Effect.retry({ times: 1, while: (error) => GrpcError.isMemberAtFault(error) || GrpcError.isStaleToken(error) }),
+      Effect.retry({ times: 1, while: (error) => asked !== undefined && GrpcError.mayPassElsewhere(error) }),
       Effect.timeoutOrElse({ duration: within, orElse: () => expired })
     )
   }

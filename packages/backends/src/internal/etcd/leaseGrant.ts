@@ -30,7 +30,7 @@ export const make = Effect.fnUntraced(function* (members: Members, keepAlive: Ke
     const id = open.get(name) ?? (yield* freshId)
     open.set(name, id)
     const ask = members.call((etcd, options) => etcd.leaseClient.leaseGrant({ ID: id, TTL: seconds }, options))
-    const answer = yield* Effect.result(ask)
+    const answer = yield* Effect.result(ask).pipe(Effect.onInterrupt(() => abandon(name, id)))
     if (answer._tag === "Success") return { id, ttl: Duration.seconds(Number(answer.success.TTL)) }
     if (!Errors.isLeaseTaken(answer.failure)) return yield* answer.failure
     if (yield* keepAlive.renew(id, ttl)) return { id, ttl: Duration.seconds(seconds) }
@@ -50,18 +50,16 @@ export const make = Effect.fnUntraced(function* (members: Members, keepAlive: Ke
   /** Ends a lease in the background; one that cannot be reached runs out by itself. */
   const drop = (id: string) => Effect.asVoid(Effect.forkIn(Effect.ignore(revoke(id)), scope))
 
-  return {
-    grant,
-    revoke,
-    drop,
-    /** The lease carries its entry now: the next grant for this name is another one. */
-    used: (name: string) => void open.delete(name),
-    /** Nobody will use this grant. */
-    abandon: (name: string, id: string) => {
-      open.delete(name)
-      return drop(id)
-    }
+  /** Nobody will use this grant. */
+  const abandon = (name: string, id: string) => {
+    open.delete(name)
+    return drop(id)
   }
+
+  /** The lease carries its entry now: the next grant for this name is another one. */
+  const used = (name: string) => void open.delete(name)
+
+  return { grant, revoke, drop, abandon, used }
 })
 
 /** 63 random bits, never 0, which would leave the choice to etcd. */

@@ -113,9 +113,11 @@ export const make = Effect.fnUntraced(function* (
   const call = <A>(send: Connection.Send<A>) =>
     Effect.suspend(() => {
       let used: Connection.Connection | undefined
+      let sent = false
       const attempt = Effect.scoped(
         Effect.flatMap(connection, (connection) => {
           used = connection
+          sent = true
           return connection.send(send).pipe(
             Effect.tapError((error) => {
               used = undefined
@@ -130,7 +132,7 @@ export const make = Effect.fnUntraced(function* (
         return Effect.andThen(used === undefined ? Effect.void : doubt(used, error), Effect.fail(error))
       })
       return attempt.pipe(
-        Effect.retry({ times: 1, while: (error) => GrpcError.isMemberAtFault(error) || GrpcError.isStaleToken(error) }),
+        Effect.retry({ times: 1, while: (error) => sent && GrpcError.mayPassElsewhere(error) }),
         Effect.timeoutOrElse({ duration: deadline, orElse: () => expired })
       )
     })
