@@ -1,21 +1,27 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Queue, Schedule } from "effect"
-import { connect, deadline, leases, put, timed, why, word } from "./fixtures/etcdClient.ts"
+import { connect, leases, put, timed, why, word } from "./fixtures/etcdClient.ts"
 import * as EtcdServer from "./fixtures/EtcdServer.ts"
 import * as TcpProxy from "./fixtures/TcpProxy.ts"
 import { changed, instance, reset } from "./RegistryContract.ts"
 
 const long = Duration.seconds(20)
 const insist = Schedule.spaced("50 millis")
-const limit = Duration.toMillis(deadline)
+/** Far above what a healthy member takes on two busy cores, and what every call would take that waits for a sick one. */
+const patient = Duration.seconds(6)
+const limit = Duration.toMillis(patient)
 
 /** Three members, each behind a proxy of its own, and a client of all three. */
-const cluster = Effect.gen(function* () {
+const cluster = Effect.fnUntraced(function* (deadline?: Duration.Duration) {
   const servers = yield* EtcdServer.cluster(3)
   const members = yield* Effect.forEach(servers, (server) =>
     Effect.map(TcpProxy.make(server.port), (proxy) => ({ server, proxy }))
   )
-  const client = yield* connect(members.map(({ proxy }) => proxy.address))
+  const client = yield* connect(
+    members.map(({ proxy }) => proxy.address),
+    {},
+    deadline && { deadline }
+  )
   const operator = yield* EtcdServer.operator(servers.map(({ address }) => address))
   /** The member that the client talks to, and the others. */
   const used = () => {
@@ -40,7 +46,11 @@ describe.skipIf(EtcdServer.isMissing)("an etcd of three", () => {
       for (let n = 0; n < 5; n++) {
         yield* Effect.scoped(
           Effect.gen(function* () {
-            const client = yield* connect(proxies.map(({ address }) => address))
+            const client = yield* connect(
+              proxies.map(({ address }) => address),
+              {},
+              { deadline: patient }
+            )
             const [took, queue] = yield* timed(Effect.tap(client.follow(), reset))
             assert.isBelow(took, limit)
             const lease = yield* client.registry.register(instance(n), long)
@@ -57,13 +67,13 @@ describe.skipIf(EtcdServer.isMissing)("an etcd of three", () => {
 
   it.live("F-etcd-k: a member that hangs costs one deadline, not one for each call", () =>
     Effect.gen(function* () {
-      const { client, used } = yield* cluster
+      const { client, used } = yield* cluster(Duration.seconds(2))
       const lease = yield* client.registry.register(instance(1), long)
       const hung = used()
       yield* hung.server.pause
       yield* Effect.flip(client.registry.renew(lease))
       const [took] = yield* timed(Effect.replicateEffect(client.registry.renew(lease), 5))
-      assert.isBelow(took, limit)
+      assert.isBelow(took, 4000)
       assert.notStrictEqual(used(), hung)
       yield* hung.server.resume
     })
@@ -71,7 +81,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd of three", () => {
 
   it.live("F-etcd-e: leaves a member that dies for another one within the call", () =>
     Effect.gen(function* () {
-      const { client, used } = yield* cluster
+      const { client, used } = yield* cluster()
       const lease = yield* client.registry.register(instance(1), long)
       const dead = used()
       yield* dead.server.kill
@@ -82,7 +92,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd of three", () => {
 
   it.live("F-etcd-e: keeps lease and watch over the death of the leader", () =>
     Effect.gen(function* () {
-      const { client, operator, servers } = yield* cluster
+      const { client, operator, servers } = yield* cluster()
       const lease = yield* client.registry.register(instance(1), long)
       const { cursor } = yield* Effect.scoped(Effect.flatMap(client.follow(), reset))
       const { header, leader } = yield* Effect.promise(() => operator.maintenance.status())
@@ -106,7 +116,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd of three", () => {
 
   it.live("F-etcd-e: a member that lost its quorum ends its watches, and still tells newcomers what it has", () =>
     Effect.gen(function* () {
-      const { client, members, others, used } = yield* cluster
+      const { client, members, others, used } = yield* cluster()
       const lease = yield* client.registry.register(instance(1), long)
       const queue = yield* client.follow()
       const { cursor } = yield* reset(queue)
@@ -138,7 +148,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd of three", () => {
 
   it.live("F-etcd-e: tells nobody an old state who knows a newer one", () =>
     Effect.gen(function* () {
-      const { client, members, operator, others } = yield* cluster
+      const { client, members, operator, others } = yield* cluster()
       yield* put(operator, 1)
       yield* reset(yield* client.follow())
       // One member misses what comes now, more than the network keeps for it, and is the only one left.
@@ -163,14 +173,14 @@ describe.skipIf(EtcdServer.isMissing)("an etcd of three", () => {
 
   it.live("F-etcd-k: with all of them dead every call says so at once, and later at its deadline", () =>
     Effect.gen(function* () {
-      const { client, servers } = yield* cluster
+      const { client, servers } = yield* cluster(Duration.seconds(3))
       yield* Effect.forEach(servers, ({ kill }) => kill)
       const [first, tag] = yield* timed(why(client.registry.register(instance(1), long)))
       assert.strictEqual(tag, "Unavailable")
-      assert.isBelow(first, limit)
+      assert.isBelow(first, 2000)
       const [second, again] = yield* timed(why(client.registry.register(instance(1), long)))
       assert.strictEqual(again, "Unavailable")
-      assert.isBelow(second, 2 * limit)
+      assert.isBelow(second, 5000)
       yield* Effect.forEach(servers, ({ launch }) => launch)
       yield* Effect.retry(client.registry.register(instance(1), long), { schedule: insist, times: 100 })
     })

@@ -56,7 +56,7 @@ describe.skipIf(EtcdServer.isMissing)("resuming in etcd", () => {
 
   it.live("F-etcd-b: reads everything again soon after a resume on a server that is known to lose events", () =>
     Effect.gen(function* () {
-      const { client, operator } = yield* world(Duration.millis(200))
+      const { client, operator } = yield* world({ spread: Duration.millis(200) })
       yield* put(operator, 1)
       const { cursor } = yield* Effect.scoped(Effect.flatMap(client.follow(), reset))
       const queue = yield* client.follow(cursor)
@@ -69,7 +69,7 @@ describe.skipIf(EtcdServer.isMissing)("resuming in etcd", () => {
 
   it.live("F-etcd-f: reads everything again where the history after its cursor was compacted", () =>
     Effect.gen(function* () {
-      const { client, operator } = yield* world(Duration.zero)
+      const { client, operator } = yield* world({ spread: Duration.zero })
       yield* put(operator, 1)
       const { cursor } = yield* Effect.scoped(Effect.flatMap(client.follow(), reset))
       yield* put(operator, 2)
@@ -84,7 +84,7 @@ describe.skipIf(EtcdServer.isMissing)("resuming in etcd", () => {
 
   it.live("F-etcd-f: reads everything again when the compaction falls between the question and the watch", () =>
     Effect.gen(function* () {
-      const { client, operator, proxy } = yield* world(Duration.zero)
+      const { client, operator, proxy } = yield* world({ spread: Duration.zero })
       yield* put(operator, 1)
       const { cursor } = yield* Effect.scoped(Effect.flatMap(client.follow(), reset))
       const { header } = yield* put(operator, 2)
@@ -101,7 +101,7 @@ describe.skipIf(EtcdServer.isMissing)("resuming in etcd", () => {
 
   it.live("F-etcd-c: reads everything again from a store that was wiped, even once its revision has overtaken", () =>
     Effect.gen(function* () {
-      const { client, operator, server } = yield* world(Duration.zero)
+      const { client, operator, server } = yield* world({ spread: Duration.zero })
       // A second life of the same store, so that its election term is above that of a new one.
       yield* server.kill
       yield* server.start
@@ -121,11 +121,11 @@ describe.skipIf(EtcdServer.isMissing)("resuming in etcd", () => {
 
   it.live("takes no cursor of another cluster for its own", () =>
     Effect.gen(function* () {
-      const { client, operator } = yield* world(Duration.zero)
+      const { client, operator } = yield* world({ spread: Duration.zero })
       yield* put(operator, 1)
       const { cursor } = yield* Effect.scoped(Effect.flatMap(client.follow(), reset))
       const elsewhere = yield* EtcdServer.make()
-      const { follow } = yield* connect([elsewhere.address], {}, Duration.zero)
+      const { follow } = yield* connect([elsewhere.address], {}, { spread: Duration.zero })
       assert.deepStrictEqual(ids(yield* Effect.flatMap(follow(cursor), reset)), [])
       const [cluster = "", term = "", revision = ""] = cursor.split(".")
       for (const [text, tag] of [

@@ -5,7 +5,7 @@ import * as EtcdServer from "./fixtures/EtcdServer.ts"
 import { changed, instance, reset } from "./RegistryContract.ts"
 
 /** What two busy cores may add to a deadline. */
-const slack = 1000
+const slack = 2000
 const noticed = Duration.toMillis(heartbeat) * 2 + slack
 const answered = Duration.toMillis(deadline) * 2 + slack
 
