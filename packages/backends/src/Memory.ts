@@ -10,7 +10,6 @@ import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
-import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import type { Change, Cursor } from "@muster/core/Change"
 import { Endpoint, type ServiceName } from "@muster/core/Endpoint"
@@ -80,13 +79,8 @@ const make = Effect.gen(function* () {
   let store = life(1)
   let up = true
   let grants = 0
-  let latch = Latch.makeUnsafe()
+  const notice = RevisionLog.makeNotice()
 
-  const notify = () => {
-    const passed = latch
-    latch = Latch.makeUnsafe()
-    passed.openUnsafe()
-  }
   const last = () => store.trimmed + store.log.length
   const trim = (length: number) => {
     store.trimmed += store.log.splice(0, Math.max(0, store.log.length - length)).length
@@ -97,7 +91,7 @@ const make = Effect.gen(function* () {
       change: { _tag: "Changed", ...what, cursor: RevisionLog.cursor(store.history, last() + 1) }
     })
     if (store.log.length >= 2 * logLength) trim(logLength)
-    notify()
+    notice.notify()
   }
   const find = (service: ServiceName, id: string) => store.services.get(service)?.get(id)
   const put = (service: ServiceName, id: string, stored: Stored) => {
@@ -223,7 +217,7 @@ const make = Effect.gen(function* () {
               service,
               Effect.sync(() => read(service, position))
             ),
-          () => latch.await
+          notice
         )
     }),
     Context.add(Admin, {
@@ -232,18 +226,18 @@ const make = Effect.gen(function* () {
       remove: (service, id) => Effect.sync(() => remove(service, id)),
       down: Effect.suspend(() => {
         up = false
-        notify()
+        notice.notify()
         return FiberMap.clear(timers)
       }),
       up: Effect.suspend(() => {
         up = true
-        notify()
+        notice.notify()
         return Effect.forEach(store.leases.values(), ({ lease }) => startTimer(lease), { discard: true })
       }),
       wipe: Effect.suspend(() => {
         for (const { lease } of store.leases.values()) drop(lease.id, gone(lease))
         store = life(Number(store.history) + 1)
-        notify()
+        notice.notify()
         return FiberMap.clear(timers)
       }),
       trim: Effect.sync(() => trim(0))

@@ -237,6 +237,33 @@ export const Poll = Context.Reference<Duration.Duration>("@muster/core/Policy/Po
 export const LogLength = Context.Reference<number>("@muster/core/Policy/LogLength", { defaultValue: () => 10_000 })
 
 /**
+ * What a call to a shared file does while another process writes: it blocks this one for at most `wait`, then tries
+ * again by `retry` until its deadline. Defaults: 5 ms; 1 ms × 2, at most 20 ms, ± 20 %, for ever.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const Locked = Context.Reference<{
+  readonly wait: Duration.Duration
+  readonly retry: Schedule.Schedule<unknown>
+}>("@muster/core/Policy/Locked", {
+  defaultValue: () => ({
+    wait: Duration.millis(5),
+    retry: Schedule.min([Schedule.exponential("1 millis", 2), Schedule.spaced("20 millis")]).pipe(Schedule.jittered)
+  })
+})
+
+/**
+ * How often a registry that several processes keep together is searched for leases that are over. Default: 500 ms.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const Sweep = Context.Reference<Duration.Duration>("@muster/core/Policy/Sweep", {
+  defaultValue: () => Duration.millis(500)
+})
+
+/**
  * The pause between two rounds of attempts to reach any member of a registry, taken at random between these; only while
  * somebody waits for it. Default: 50 to 150 ms.
  *

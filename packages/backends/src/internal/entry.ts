@@ -13,7 +13,8 @@ export type Entry = Endpoint | Skipped
 
 const decodeJson = Schema.decodeResult(EndpointFromJson)
 const decodeFields = Schema.decodeUnknownResult(Endpoint)
-const isInstanceId = Schema.is(InstanceId)
+/** Whether a key's last part can be an instance id. */
+export const isInstanceId = Schema.is(InstanceId)
 
 /** Whether the entry could be read. */
 export const isEndpoint = (entry: Entry): entry is Endpoint => !("problem" in entry)

@@ -6,6 +6,7 @@
  * a position in another one (the registry was wiped, replaced or restored) or one from the future never resumes.
  */
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { type Change, Cursor } from "@muster/core/Change"
@@ -27,6 +28,26 @@ export const resumable = (from: Cursor | undefined, log: Extent): number | undef
   return Number.isInteger(revision) && revision >= log.trimmed && revision <= log.last ? revision : undefined
 }
 
+/** Wakes everybody who waits for the next change. */
+export interface Notice {
+  readonly notify: () => void
+  /** Completes with the first `notify` after this was asked for. */
+  readonly next: () => Effect.Effect<void>
+}
+
+/** Nobody waits yet. */
+export const makeNotice = (): Notice => {
+  let latch = Latch.makeUnsafe()
+  return {
+    notify: () => {
+      const passed = latch
+      latch = Latch.makeUnsafe()
+      passed.openUnsafe()
+    },
+    next: () => latch.await
+  }
+}
+
 /** What there is to say after a position, and the position after that. */
 export interface Reading {
   readonly changes: ReadonlyArray<Change>
@@ -35,16 +56,16 @@ export interface Reading {
 
 /**
  * Reads at once, then again after each notice, from where the reading before ended. `read` answers one Reset where
- * the position cannot be resumed; `noticed` is asked before each read, so that nothing falls between the two.
+ * the position cannot be resumed; the notice is asked for before each read, so that nothing falls between the two.
  */
 export const follow = <E>(
   start: Cursor | undefined,
   read: (from: Cursor | undefined) => Effect.Effect<Reading, E>,
-  noticed: () => Effect.Effect<void>
+  notice: Notice
 ): Stream.Stream<Change, E> =>
   Stream.paginate({ from: start, begun: false, wait: Effect.void }, ({ from, begun, wait }) =>
     Effect.flatMap(wait, () => {
-      const next = noticed()
+      const next = notice.next()
       return Effect.map(read(from), ({ changes, cursor }) => {
         const resumed = from !== undefined && !begun && changes[0]?._tag !== "Reset"
         const said = resumed ? [{ _tag: "Resumed" as const, cursor: from }, ...changes] : changes
