@@ -31,7 +31,7 @@ export interface Layout {
   readonly reader: (service: ServiceName) => Reader
   /** Whether an event can only be understood with the entries before it, so that a resume has to read those again. */
   readonly remembers: boolean
-  /** Whether the lease of an entry holds nothing else, so that whoever takes the entry over may end it. */
+  /** Whether entries are claims that can be ranked, each under a lease that holds nothing else. */
   readonly ownsLease: boolean
 }
 

@@ -43,6 +43,10 @@ export const make = Effect.fnUntraced(function* (members: Members, keepAlive: Ke
     if (holder !== undefined && outranks(holder, lease.endpoint)) {
       return new Reason.Superseded({ message: supersededMessage(holder) })
     }
+    // Where an entry cannot say when its process started, whoever wrote last has it: taking it back would flap.
+    if (holder !== undefined && !layout.ownsLease && alive && holder.address !== lease.endpoint.address) {
+      return new Reason.Superseded({ message: `${holder.address} registered under this id; give each one of its own` })
+    }
     if (!alive) return new Reason.LeaseLost({ message: `lease ${lease.id} ran out or was revoked` })
     return entry === undefined
       ? new Reason.EntryMissing({ message: `lease ${lease.id} lives, but its entry ${keyOf(lease)} is gone` })

@@ -1,0 +1,139 @@
+/**
+ * Layouts of others, which know an instance by its address alone: go-zero's `<key>/<lease>` with `host:port`, and that
+ * of etcd's own gRPC naming, `<service>/<host:port>` with `{"Op":0,"Addr":"host:port","Metadata":…}`.
+ *
+ * The instance id is the address, so entries of one address are one instance, there until the last of them goes. What
+ * these cannot say has its default: weight 1, start time unknown, no zone, no version; go-zero knows no metadata either.
+ * They cannot say draining: a draining instance is taken out instead, so the order is withdraw, wait, close.
+ */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { Delta, Skipped } from "@muster/core/Change"
+import { Endpoint, type InstanceId, same, type ServiceName } from "@muster/core/Endpoint"
+import type { IEvent, IKeyValue } from "etcd3"
+import type { Layout, Reader } from "./layout.ts"
+
+interface Said {
+  readonly address: string
+  readonly metadata: Endpoint["metadata"]
+}
+
+/** How a layout writes an address into a value, and what it calls the entry. */
+interface Dialect {
+  readonly name: (endpoint: Endpoint, lease: string) => string
+  readonly write: (endpoint: Endpoint) => string
+  readonly read: (text: string) => Result.Result<Said, { readonly message: string }>
+}
+
+const Update = Schema.Struct({ Addr: Schema.String, Metadata: Schema.optionalKey(Schema.Unknown) })
+const readUpdate = Schema.decodeResult(Schema.fromJsonString(Update))
+const isMetadata = Schema.is(Schema.Record(Schema.String, Schema.String))
+const readEndpoint = Schema.decodeUnknownResult(Endpoint)
+
+/** go-zero's layout; `id` is its `Etcd.ID`, which stands in place of the lease. */
+export const goZero = (folder: Layout["folder"], id?: number): Layout =>
+  make(folder, {
+    name: (_, lease) => (id === undefined || id <= 0 ? lease : String(id)),
+    write: ({ address }) => address,
+    read: (text) => Result.succeed({ address: text, metadata: {} })
+  })
+
+/** The layout of etcd's gRPC naming package. */
+export const grpc = (folder: Layout["folder"]): Layout =>
+  make(folder, {
+    name: ({ address }) => address,
+    write: ({ address, metadata }) =>
+      JSON.stringify({ Op: 0, Addr: address, Metadata: Object.keys(metadata).length === 0 ? null : metadata }),
+    read: (text) =>
+      Result.map(readUpdate(text), ({ Addr, Metadata }) => ({
+        address: Addr,
+        metadata: isMetadata(Metadata) ? Metadata : {}
+      }))
+  })
+
+const make = (folder: Layout["folder"], { name, read, write }: Dialect): Layout => {
+  const decode = (service: ServiceName, { key, value }: IKeyValue): Endpoint | Skipped => {
+    const result = Result.flatMap(read(value.toString()), ({ address, metadata }) => {
+      const [, host = address, port = ""] = /^\[?(.*?)\]?:(\d+)$/.exec(address) ?? []
+      return readEndpoint({ service, id: address, host, port: Number(port), metadata })
+    })
+    if (Result.isSuccess(result)) return result.success
+    return { key: key.toString(), problem: result.failure.message.replaceAll(/\s+/g, " ").slice(0, 300) }
+  }
+  return {
+    folder,
+    key: (endpoint, lease) => folder(endpoint.service) + name(endpoint, lease),
+    value: (endpoint) => (endpoint.draining ? undefined : write(endpoint)),
+    claim: (service, entry) => {
+      const claimed = decode(service, entry)
+      return "problem" in claimed ? undefined : claimed
+    },
+    reader: (service) => reader((entry) => decode(service, entry)),
+    remembers: true,
+    ownsLease: false
+  }
+}
+
+/** Remembers which entries speak of which address, because a deletion names its key only. */
+const reader = (decode: (entry: IKeyValue) => Endpoint | Skipped): Reader => {
+  const byKey = new Map<string, Endpoint>()
+  const byId = new Map<InstanceId, Map<string, Endpoint>>()
+
+  const forget = (key: string) => {
+    const before = byKey.get(key)
+    if (before === undefined) return
+    byKey.delete(key)
+    byId.get(before.id)?.delete(key)
+  }
+  const learn = (key: string, endpoint: Endpoint) => {
+    forget(key)
+    byKey.set(key, endpoint)
+    byId.set(endpoint.id, (byId.get(endpoint.id) ?? new Map<string, Endpoint>()).set(key, endpoint))
+  }
+  /** The entry that has spoken of this address for longest. */
+  const current = (id: InstanceId): Endpoint | undefined => byId.get(id)?.values().next().value
+
+  const reset = (entries: ReadonlyArray<IKeyValue>) => {
+    const skipped: Array<Skipped> = []
+    byKey.clear()
+    byId.clear()
+    for (const entry of entries) {
+      const read = decode(entry)
+      if ("problem" in read) skipped.push(read)
+      else learn(entry.key.toString(), read)
+    }
+    return { endpoints: [...byId.keys()].flatMap((id) => current(id) ?? []), skipped }
+  }
+
+  const changed = (events: ReadonlyArray<IEvent>) => {
+    const before = new Map<InstanceId, Endpoint | undefined>()
+    const skipped: Array<Skipped> = []
+    const touch = (id: InstanceId | undefined) => {
+      if (id !== undefined && !before.has(id)) before.set(id, current(id))
+    }
+    for (const { kv, type } of events) {
+      const key = kv.key.toString()
+      const known = byKey.get(key)?.id
+      const read = type === "Put" ? decode(kv) : undefined
+      if (read !== undefined && "problem" in read) {
+        skipped.push(known === undefined ? read : { ...read, id: known })
+        continue
+      }
+      touch(known)
+      touch(read?.id)
+      if (read === undefined) forget(key)
+      else learn(key, read)
+    }
+    return { deltas: [...before].flatMap(([id, was]) => difference(id, was, current(id))), skipped }
+  }
+
+  const difference = (id: InstanceId, was: Endpoint | undefined, is: Endpoint | undefined): ReadonlyArray<Delta> => {
+    if (is === undefined) {
+      byId.delete(id)
+      return was === undefined ? [] : [{ _tag: "Removed", id }]
+    }
+    return was !== undefined && same(was, is) ? [] : [{ _tag: "Put", endpoint: is }]
+  }
+
+  return { reset, changed }
+}

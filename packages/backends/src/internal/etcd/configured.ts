@@ -1,0 +1,59 @@
+/**
+ * Options of etcd from elsewhere: from the environment, and from the block of a go-zero configuration.
+ *
+ * What is not set is left out; a user without a password has an empty one, as in go-zero.
+ */
+import * as Config from "effect/Config"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Target from "@muster/core/Target"
+import type { Options } from "../../Etcd.ts"
+import type { Tls } from "./security.ts"
+
+const maybe = <A>(config: Config.Config<A>) => Config.map(Config.option(config), Option.getOrUndefined)
+
+export const config: Config.Config<Options> = Config.all({
+  hosts: Config.Array(Schema.NonEmptyString, "HOSTS"),
+  layout: maybe(Config.Literals(["muster", "go-zero", "grpc"], "LAYOUT")),
+  prefix: maybe(Config.NonEmptyString("PREFIX")),
+  key: maybe(Config.NonEmptyString("KEY")),
+  id: maybe(Config.Int("ID")),
+  ttl: maybe(Config.Duration("TTL")),
+  user: maybe(Config.NonEmptyString("USER")),
+  password: maybe(Config.Redacted("PASSWORD")),
+  tls: Config.all({
+    ca: maybe(Config.NonEmptyString("CA_FILE")),
+    cert: maybe(Config.NonEmptyString("CERT_FILE")),
+    key: maybe(Config.NonEmptyString("KEY_FILE")),
+    serverName: maybe(Config.NonEmptyString("SERVER_NAME")),
+    skipVerify: maybe(Config.Boolean("SKIP_VERIFY"))
+  })
+}).pipe(
+  Config.nested("ETCD"),
+  Config.map(({ password, tls, user, ...others }) => ({ ...others, login: login(user, password), tls: some(tls) }))
+)
+
+export const fromGoZero = ({ access, id, target }: Target.Configured): Options | undefined => {
+  if (target._tag !== "EtcdKey") return undefined
+  return {
+    hosts: target.hosts.map(Target.formatAddress),
+    layout: "go-zero",
+    key: target.key,
+    id,
+    login: login(access?.user, access?.pass),
+    tls: some({
+      ca: access?.caCertFile,
+      cert: access?.certFile,
+      key: access?.certKeyFile,
+      skipVerify: access?.insecureSkipVerify
+    })
+  }
+}
+
+const login = (user: string | undefined, password = Redacted.make("")) =>
+  user === undefined ? undefined : { user, password }
+
+/** TLS is meant where anything is said of it. */
+const some = (tls: Tls): Tls | undefined =>
+  Object.values(tls).some((value) => value !== undefined && value !== false) ? tls : undefined
