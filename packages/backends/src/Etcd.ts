@@ -34,7 +34,7 @@ import * as WatchStream from "./internal/etcd/watchStream.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** The members, as `host:port`. Any healthy one suffices. */
+  /** The members, as `host:port`, or as etcd lists them, `https://host:port`. Any healthy one suffices. */
   readonly hosts: ReadonlyArray<string>
   /**
    * How services are written. Default: "muster", which says everything, as JSON under `<prefix>/<service>/<instance>`.
@@ -100,10 +100,12 @@ const nameOf = ({ hosts, key, layout = "muster", prefix }: Options) => {
 }
 
 const make = Effect.fnUntraced(function* (options: Options) {
-  const { hosts, login, tls } = options
+  const hosts = options.hosts.map((host) => host.replace(/^https?:\/\//, ""))
+  const isSecure = options.hosts.some((host) => host.startsWith("https://"))
+  const tls = options.tls ?? (isSecure ? {} : undefined)
   const registry = nameOf(options)
   const layout = yield* layoutOf(options)
-  const members = yield* Members.make(hosts, { login, tls })
+  const members = yield* Members.make(hosts, { login: options.login, tls })
   const watch = yield* Watch.make(members, yield* WatchStream.make(members), layout)
   const registration = yield* Registration.make(members, yield* KeepAlive.make(members), layout)
 

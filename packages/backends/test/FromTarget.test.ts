@@ -28,6 +28,7 @@ describe("FromTarget", () => {
         assert.strictEqual(yield* nameOf(text), text)
       }
       assert.strictEqual(yield* nameOf("discov://127.0.0.1:1?prefix=p"), "etcd://127.0.0.1:1?prefix=p")
+      assert.strictEqual(yield* nameOf("discov:///127.0.0.1:1?key=dev/orders.rpc"), "etcd://127.0.0.1:1/dev/orders.rpc")
     }).pipe(Effect.provide(Place.layer))
   )
 
@@ -73,11 +74,11 @@ describe("FromTarget", () => {
 
   it.effect("says of a target that has no back end yet what there is", () =>
     Effect.gen(function* () {
-      for (const text of ["etcd:///h:1?key=orders.rpc", "k8s://shop/orders", "nacos://h:1/"]) {
+      for (const text of ["k8s://shop/orders", "nacos://h:1/"]) {
         const error = yield* Effect.flip(Layer.build(FromTarget.resolver(target(text))))
         assert.strictEqual(error._tag, "NotBuilt")
         assert.include(error.message, Target.format(target(text)))
-        assert.include(error.message, "there is direct: etcd: (with prefix) consul: local: memory:")
+        assert.include(error.message, "there is direct: etcd: discov: consul: local: memory:")
       }
       const error = yield* Effect.flip(Layer.build(FromTarget.registry(writable("nacos://h:1"))))
       assert.strictEqual(error._tag, "NotBuilt")
