@@ -56,7 +56,18 @@ suite("Local", layer, {
   slack: Duration.seconds(2),
   write: (_, id, text) => write(id, text),
   remove: (service, id) =>
-    sql((file) => file.prepare("DELETE FROM entries WHERE service = ? AND id = ?").run(service, id))
+    sql((file) => file.prepare("DELETE FROM entries WHERE service = ? AND id = ?").run(service, id)),
+  fill: (endpoints, lifetime) =>
+    sql((file) => {
+      const grant = file.prepare("INSERT INTO leases (lease, service, id, ttl, beat) VALUES (?, ?, ?, ?, 0)")
+      const put = file.prepare("INSERT INTO entries (service, id, value, lease) VALUES (?, ?, ?, ?)")
+      file.exec("BEGIN IMMEDIATE")
+      for (const { id, service, ...fields } of endpoints) {
+        grant.run(id, service, id, Duration.toMillis(lifetime))
+        put.run(service, id, JSON.stringify({ service, id, ...fields }), id)
+      }
+      file.exec("COMMIT")
+    })
 })
 
 /** Writes every entry by hand. */
