@@ -228,6 +228,37 @@ export const Poll = Context.Reference<Duration.Duration>("@muster/core/Policy/Po
 })
 
 /**
+ * A list-and-watch that the services of a Kubernetes namespace share.
+ *
+ * `life`: the API server is asked to end a watch after a random time between these two, and it is opened again where it
+ * ended. `silence`: without an event or a bookmark (the API server sends one about every minute) for this long, a watch
+ * is taken for dead and opened again. `relist`: a listing that nobody waits for waits a random time up to this, so that
+ * a restarted API server sees a spread of its clients. `linger`: how long a watch outlives its last watcher, so that a
+ * full read does not close and open it. `pageSize`: slices in one page of a listing. `longestPause`: a `Retry-After`
+ * beyond this is cut down to it. Defaults: 4 to 9 min; 90 s; 5 s; 1 s; 200; 60 s.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const SharedWatch = Context.Reference<{
+  readonly life: readonly [Duration.Duration, Duration.Duration]
+  readonly silence: Duration.Duration
+  readonly relist: Duration.Duration
+  readonly linger: Duration.Duration
+  readonly pageSize: number
+  readonly longestPause: Duration.Duration
+}>("@muster/core/Policy/SharedWatch", {
+  defaultValue: () => ({
+    life: [Duration.minutes(4), Duration.minutes(9)],
+    silence: Duration.seconds(90),
+    relist: Duration.seconds(5),
+    linger: Duration.seconds(1),
+    pageSize: 200,
+    longestPause: Duration.seconds(60)
+  })
+})
+
+/**
  * How many revisions a registry of our own (memory, local) remembers at least, so that a watch can resume.
  * Default: 10 000.
  *

@@ -1,0 +1,162 @@
+/**
+ * Where the API server is and who we are to it, as kubeconfig or the pod's service account say.
+ *
+ * `@kubernetes/client-node` reads both, runs credential programs and refreshes logins; it is loaded here and nowhere
+ * else, when the first back end is built. Whatever stands in files is read again for each request, so that a rotated
+ * token or certificate is used at once; what a program or an identity provider gave is kept until it is refused.
+ */
+import type { KubeConfig } from "@kubernetes/client-node"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
+import * as Policy from "@muster/core/Policy"
+import { TimedOut, Unauthenticated, Unreadable } from "@muster/core/RegistryError"
+
+/** Where to look. */
+export interface Source {
+  /** A kubeconfig file; by default `KUBECONFIG`, `~/.kube/config`, else the service account of the pod. */
+  readonly kubeconfig?: string | undefined
+  /** The context of the kubeconfig to use; by default its current one. */
+  readonly context?: string | undefined
+  /** Where the service account of a pod is mounted below; the default is the root. */
+  readonly root?: string | undefined
+}
+
+/** One moment's access to an API server. */
+export interface Access {
+  readonly server: string
+  readonly namespace: string | undefined
+  readonly headers: Readonly<Record<string, string>>
+  readonly transport: Transport
+}
+
+/** What a connection depends on: equal texts may share one. */
+export interface Transport {
+  readonly proxy: string | undefined
+  readonly ca: string | undefined
+  readonly cert: string | undefined
+  readonly key: string | undefined
+  readonly servername: string | undefined
+  readonly rejectUnauthorized: boolean
+}
+
+/** The credentials of an API server. */
+export interface Credentials {
+  readonly access: Effect.Effect<Access, Unreadable | Unauthenticated | TimedOut>
+  /** Nothing that was remembered is used again. */
+  readonly forget: Effect.Effect<void>
+}
+
+const Pem = Schema.optionalKey(Schema.UndefinedOr(Schema.Union([Schema.String, Schema.instanceOf(Buffer)])))
+
+/** What client-node writes into the options of a request. */
+const Applied = Schema.Struct({
+  headers: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  auth: Schema.optionalKey(Schema.String),
+  ca: Pem,
+  cert: Pem,
+  key: Pem,
+  servername: Schema.optionalKey(Schema.String),
+  rejectUnauthorized: Schema.optionalKey(Schema.Boolean)
+})
+
+const decodeApplied = Schema.decodeUnknownEffect(Applied)
+
+const unreadable = (what: string) => (cause: unknown) =>
+  new Unreadable({ message: `${what}: ${cause instanceof Error ? cause.message : String(cause)}`, cause })
+
+/** Credentials from there. Fails at once where there are none. */
+export const make = Effect.fnUntraced(function* (source: Source) {
+  const patience = yield* Policy.OpenDeadline
+  const library = yield* Effect.tryPromise({
+    try: () => import("@kubernetes/client-node"),
+    catch: unreadable("@kubernetes/client-node cannot be loaded; is it installed, and Node at least 22.19?")
+  })
+  const one = yield* Semaphore.make(1)
+  let kept: KubeConfig | undefined
+
+  const read = Effect.try({
+    try: () => {
+      const config = new library.KubeConfig()
+      if (source.root !== undefined) config.loadFromCluster(source.root)
+      else if (source.kubeconfig !== undefined) config.loadFromFile(source.kubeconfig)
+      else config.loadFromDefault()
+      if (source.context !== undefined) config.setCurrentContext(source.context)
+      return config
+    },
+    catch: unreadable(`the kubeconfig${source.kubeconfig === undefined ? "" : ` ${source.kubeconfig}`} cannot be read`)
+  })
+
+  const current = Effect.gen(function* () {
+    const config = kept ?? (yield* read)
+    const context = config.getContextObject(config.getCurrentContext())
+    const cluster = config.getCurrentCluster()
+    const user = config.getCurrentUser()
+    if (context === null || cluster === null || user === null) {
+      const message = `the kubeconfig has no context ${config.getCurrentContext()}, or not the cluster and user of it`
+      return yield* new Unreadable({ message })
+    }
+    if (cluster.server === "http://localhost:8080" || cluster.server.includes("undefined")) {
+      const message = "there is no kubeconfig, and this is no pod with a service account; name a kubeconfig file"
+      return yield* new Unreadable({ message })
+    }
+    kept = remembers(user) ? config : undefined
+    const options = {}
+    yield* Effect.tryPromise({
+      try: () => config.applyToHTTPSOptions(options),
+      catch: (cause) => {
+        const message = `no credentials for ${cluster.server}: ${cause instanceof Error ? cause.message : String(cause)}`
+        return new Unauthenticated({ message, cause })
+      }
+    })
+    const {
+      auth,
+      headers = {},
+      ...tls
+    } = yield* Effect.mapError(decodeApplied(options), unreadable("client-node gave unexpected options"))
+    const access: Access = {
+      server: cluster.server,
+      namespace: context.namespace?.trim(),
+      headers:
+        auth === undefined ? headers : { ...headers, Authorization: `Basic ${Buffer.from(auth).toString("base64")}` },
+      transport: {
+        proxy: cluster.proxyUrl,
+        ca: tls.ca?.toString(),
+        cert: tls.cert?.toString(),
+        key: tls.key?.toString(),
+        servername: tls.servername,
+        rejectUnauthorized: tls.rejectUnauthorized ?? true
+      }
+    }
+    return access
+  })
+
+  const forget = Effect.sync(() => {
+    kept = undefined
+  })
+
+  const self: Credentials = {
+    access: current.pipe(
+      Effect.timeoutOrElse({
+        duration: patience,
+        orElse: () =>
+          Effect.andThen(
+            forget,
+            Effect.fail(new TimedOut({ message: `the credentials took longer than ${Duration.format(patience)}` }))
+          )
+      }),
+      one.withPermits(1)
+    ),
+    forget
+  }
+  return self
+})
+
+/** Whether client-node holds a login that is worth keeping, because a program or an identity provider gave it. */
+const remembers = (user: NonNullable<ReturnType<KubeConfig["getCurrentUser"]>>): boolean => {
+  const isFile = isTokenFile(user.authProvider)
+  return Boolean(user.exec) || (Boolean(user.authProvider) && !isFile)
+}
+
+const isTokenFile = Schema.is(Schema.Struct({ config: Schema.Struct({ tokenFile: Schema.String }) }))
