@@ -52,8 +52,6 @@ const follow = (wanted?: Wanted) => {
       inventory.remove(name, ++at)
       return news()
     },
-    now: () => ++at,
-    snapshot: () => snapshot,
     listed: () => Snapshot.endpoints(snapshot),
     skipped: () => {
       const [reset] = view.read(undefined).changes
@@ -77,6 +75,40 @@ const endpointsOf = (slices: ReadonlyArray<SliceJson>, wanted?: Wanted) => {
   const service = follow(wanted)
   service.put(...slices)
   return describeAll(service.endpoints())
+}
+
+const both = (one: EndpointJson["conditions"], other: EndpointJson["conditions"]) =>
+  endpointsOf([slice("s1", [pod("a", "10.0.0.1", one)]), slice("s2", [pod("a", "10.0.0.1", other)])])
+
+const ports = (port: number) => ({
+  ports: [
+    { name: "metrics", port: 9 },
+    { name: "http", port }
+  ]
+})
+
+const withPorts = (ports: SliceJson["ports"]) => [slice("s", [pod("a", "10.0.0.1")], { ports })]
+
+const hinted = (uid: string, address: string, zone: string, conditions = ready) =>
+  pod(uid, address, conditions, { zone, nodeName: `n-${zone}`, hints: { forZones: [{ name: zone }] } })
+
+const read = (version: string, endpoints: ReadonlyArray<EndpointJson>) => {
+  const object = slice("s", endpoints)
+  const metadata = { uid: "s", resourceVersion: version, ...object.metadata }
+  return Result.getOrThrow(EndpointSlice.read({ ...object, metadata }))
+}
+
+const hundred = (n: number, first = ready) =>
+  slice(
+    `s${n}`,
+    Array.from({ length: 100 }, (_, k) => pod(`p-${n}-${k}`, `10.${n}.0.${k}`, k === 0 ? first : ready))
+  )
+
+const elapsed = (run: () => void) => {
+  const begun = process.cpuUsage()
+  run()
+  const { system, user } = process.cpuUsage(begun)
+  return (system + user) / 1000
 }
 
 describe("Kubernetes, slices", () => {
@@ -139,8 +171,6 @@ describe("Kubernetes, slices", () => {
   })
 
   it("believes the better of two conditions of one pod", () => {
-    const both = (one: EndpointJson["conditions"], other: EndpointJson["conditions"]) =>
-      endpointsOf([slice("s1", [pod("a", "10.0.0.1", one)]), slice("s2", [pod("a", "10.0.0.1", other)])])
     assert.deepStrictEqual(both(notReady, ready), ["a 10.0.0.1:8080"])
     assert.deepStrictEqual(both(ready, leaving), ["a 10.0.0.1:8080"])
     assert.deepStrictEqual(both(ended, leaving), ["a 10.0.0.1:8080 draining"])
@@ -170,12 +200,6 @@ describe("Kubernetes, slices", () => {
   })
 
   it("finds a named port in each slice, so that a rolling change of the number is followed", () => {
-    const ports = (port: number) => ({
-      ports: [
-        { name: "metrics", port: 9 },
-        { name: "http", port }
-      ]
-    })
     const slices = [
       slice("old", [pod("a", "10.0.0.1")], ports(8080)),
       slice("new", [pod("b", "10.0.0.2")], ports(9090))
@@ -186,10 +210,9 @@ describe("Kubernetes, slices", () => {
   })
 
   it("takes the first TCP port where none is named, and a number that no slice can confirm", () => {
-    const one = (ports: SliceJson["ports"]) => [slice("s", [pod("a", "10.0.0.1")], { ports })]
     assert.deepStrictEqual(
       endpointsOf(
-        one([
+        withPorts([
           { name: "dns", port: 53, protocol: "UDP" },
           { name: null, port: 80 }
         ])
@@ -197,7 +220,7 @@ describe("Kubernetes, slices", () => {
       ["a 10.0.0.1:80"]
     )
     for (const unnumbered of [null, [], [{ name: "all", port: null }], [{ port: 53, protocol: "UDP" }]]) {
-      assert.deepStrictEqual(endpointsOf(one(unnumbered), 8080), ["a 10.0.0.1:8080"])
+      assert.deepStrictEqual(endpointsOf(withPorts(unnumbered), 8080), ["a 10.0.0.1:8080"])
     }
   })
 
@@ -245,8 +268,6 @@ describe("Kubernetes, slices", () => {
   })
 
   it("carries zone, node and pod, and hints only while every ready endpoint has them", () => {
-    const hinted = (uid: string, address: string, zone: string, conditions = ready) =>
-      pod(uid, address, conditions, { zone, nodeName: `n-${zone}`, hints: { forZones: [{ name: zone }] } })
     const service = follow()
     const metadata = () =>
       Object.fromEntries<unknown>(service.endpoints().map(({ id, metadata, zone }) => [id, { ...metadata, zone }]))
@@ -264,11 +285,6 @@ describe("Kubernetes, slices", () => {
   it("dates an instance from when it was first seen to take requests; what was there before us has no date", () => {
     const inventory = Inventory.make()
     const view = inventory.acquire(orders, "orders", 0, () => ServiceView.make(orders, undefined, "test", 1000))
-    const read = (version: string, endpoints: ReadonlyArray<EndpointJson>) => {
-      const object = slice("s", endpoints)
-      const metadata = { uid: "s", resourceVersion: version, ...object.metadata }
-      return Result.getOrThrow(EndpointSlice.read({ ...object, metadata }))
-    }
     const dates = () => {
       const [reset] = view.read(undefined).changes
       return reset?._tag === "Reset" ? reset.endpoints.map(({ id, startedAt }) => `${id} ${startedAt}`) : []
@@ -305,23 +321,13 @@ describe("Kubernetes, slices", () => {
 
   it("takes 5 000 endpoints in 50 slices, and then spends on a changed slice what that slice is worth", () => {
     const service = follow()
-    const one = (n: number, first = ready) =>
-      slice(
-        `s${n}`,
-        Array.from({ length: 100 }, (_, k) => pod(`p-${n}-${k}`, `10.${n}.0.${k}`, k === 0 ? first : ready))
-      )
-    const slices = Array.from({ length: 50 }, (_, n) => one(n))
-    const elapsed = (run: () => void) => {
-      const begun = performance.now()
-      run()
-      return performance.now() - begun
-    }
+    const slices = Array.from({ length: 50 }, (_, n) => hundred(n))
     const open = elapsed(() => service.put(...slices))
     assert.strictEqual(service.listed().length, 5000)
     let told = 0
     const changes = elapsed(() => {
       for (let n = 0; n < 100; n++) {
-        const [change] = service.put(one(n % 50, n < 50 ? leaving : ready))
+        const [change] = service.put(hundred(n % 50, n < 50 ? leaving : ready))
         told += change?.deltas.length ?? 0
       }
     })

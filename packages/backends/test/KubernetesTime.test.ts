@@ -232,12 +232,11 @@ describe("Kubernetes, faults in virtual time", () => {
         api.endWatches()
         api.write("shop", three)
         yield* pass("200 millis")
-        assert.deepStrictEqual(asked(), ["watch"])
         assert.deepStrictEqual(tags(), ["Reset", "Resumed", "Changed"])
         assert.deepStrictEqual(orders.addresses(), all)
         yield* pass("5 seconds")
-        assert.deepStrictEqual(asked(), ["list", "watch"])
-        assert.strictEqual(orders.current().changes.length, 3)
+        assert.deepStrictEqual(asked(), ["watch", "list", "watch"])
+        assert.deepStrictEqual(tags(), ["Reset", "Resumed", "Changed"])
       })
   )
 
@@ -249,7 +248,7 @@ describe("Kubernetes, faults in virtual time", () => {
       `F-k8s-c: notices within seconds that the API server came back with ${what}, which answers as if nothing were`,
       () =>
         Effect.gen(function* () {
-          const { api, orders } = yield* started
+          const { api, orders, tags } = yield* started
           const backup = before ? api.snapshot() : KubernetesApi.nothing
           api.write("shop", three)
           for (let n = 0; n < 50; n++) api.write("shop", slice("noise", [], { service: "noise" }))
@@ -258,7 +257,7 @@ describe("Kubernetes, faults in virtual time", () => {
           api.restore(backup)
           api.endWatches()
           yield* pass("200 millis")
-          assert.deepStrictEqual(orders.current().changes.at(-1)?._tag, "Resumed")
+          assert.include(tags(), "Resumed")
           yield* pass("5 seconds")
           assert.deepStrictEqual(orders.addresses(), before ? both : [])
           api.write("shop", slice("orders-1", [pod("d", "10.0.0.4")]))

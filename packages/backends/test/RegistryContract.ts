@@ -184,13 +184,14 @@ const openHandles = () =>
 
 /**
  * What every Resolver does; `listing` makes one that lists exactly these addresses as instances of `orders`, `most` is
- * how many of them its wire can carry.
+ * how many of them its wire can carry. What it may keep open for a moment is closed once `settled` completes.
  */
 export const reads = <E>(
   name: string,
   listing: (endpoints: ReadonlyArray<Endpoint.Endpoint>) => Layer.Layer<Resolver.Resolver, E>,
   test: typeof it.effect = it.effect,
-  most = 10_000
+  most = 10_000,
+  settled: Effect.Effect<void> = Effect.void
 ) => {
   const three = [instance(1), instance(2), instance(3)]
 
@@ -241,10 +242,12 @@ export const reads = <E>(
           const cancelled = Effect.scoped(Effect.flatMap(watch(orders), reset))
           const unread = Effect.scoped(watch(orders))
           yield* cancelled
+          yield* settled
           yield* Effect.replicateEffect(turn, 100, { discard: true })
           const before = { fibers: alive(), handles: openHandles() }
           for (let n = 0; n < 100; n++) yield* Effect.andThen(cancelled, unread)
           yield* Effect.all(Array.replicate(cancelled, 100), { concurrency: "unbounded" })
+          yield* settled
           // A socket that was destroyed is closed by the event loop, some turns later.
           for (let turns = 0; turns < 1000 && openHandles().length > before.handles.length; turns++) yield* turn
           assert.deepStrictEqual(openHandles(), before.handles)

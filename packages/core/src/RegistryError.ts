@@ -47,15 +47,6 @@ export class Unauthenticated extends Schema.TaggedError<Unauthenticated>()("Unau
 }) {}
 
 /**
- * The registry could not prove who it is: its certificate expired, is for another name, or comes from an authority that
- * is not trusted. Nothing was sent to it.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class Untrusted extends Schema.TaggedError<Untrusted>()("Untrusted", { message: Schema.String, cause }) {}
-
-/**
  * The registry knows who we are and refuses: a missing permission, an unwritable file.
  *
  * @category reasons
@@ -121,7 +112,6 @@ export const RegistryErrorReason = Schema.Union([
   TimedOut,
   Exhausted,
   Unauthenticated,
-  Untrusted,
   PermissionDenied,
   Untrusted,
   Unreadable,

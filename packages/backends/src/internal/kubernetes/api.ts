@@ -30,7 +30,7 @@ export interface Connection {
 }
 
 /** The slices of a namespace, or of one Service in it, at one moment. */
-export interface Listing {
+interface Listing {
   readonly slices: ReadonlyArray<Slice.EndpointSlice>
   readonly resourceVersion: string
   /** Objects that are no EndpointSlice. */

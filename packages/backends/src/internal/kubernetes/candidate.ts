@@ -21,7 +21,7 @@ export type Wanted = number | string | undefined
  * `Ready` takes requests; `Draining` is on its way out and still answers, the last resort where nothing is ready;
  * `Out` takes none.
  */
-export type Condition = "Ready" | "Draining" | "Out"
+type Condition = "Ready" | "Draining" | "Out"
 
 /** What one slice says of one endpoint. */
 export interface Candidate {

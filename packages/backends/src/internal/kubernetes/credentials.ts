@@ -5,9 +5,12 @@
  * else, when the first back end is built. Whatever stands in files is read again for each request, so that a rotated
  * token or certificate is used at once; what a program or an identity provider gave is kept until it is refused.
  */
+import { X509Certificate } from "node:crypto"
 import type { KubeConfig } from "@kubernetes/client-node"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import * as Policy from "@muster/core/Policy"
@@ -24,7 +27,7 @@ export interface Source {
 }
 
 /** One moment's access to an API server. */
-export interface Access {
+interface Access {
   readonly server: string
   readonly namespace: string | undefined
   readonly headers: Readonly<Record<string, string>>
@@ -97,7 +100,8 @@ export const make = Effect.fnUntraced(function* (source: Source) {
       const message = `the kubeconfig has no context ${config.getCurrentContext()}, or not the cluster and user of it`
       return yield* new Unreadable({ message })
     }
-    if (cluster.server === "http://localhost:8080" || cluster.server.includes("undefined")) {
+    // What client-node makes up where it finds nothing, and where a pod has no service in its environment.
+    if (context.name === "loaded-context" || cluster.server === "https://undefined:undefined") {
       const message = "there is no kubeconfig, and this is no pod with a service account; name a kubeconfig file"
       return yield* new Unreadable({ message })
     }
@@ -115,11 +119,11 @@ export const make = Effect.fnUntraced(function* (source: Source) {
       headers = {},
       ...tls
     } = yield* Effect.mapError(decodeApplied(options), unreadable("client-node gave unexpected options"))
+    if (tls.cert !== undefined) yield* notExpired(tls.cert)
     const access: Access = {
       server: cluster.server,
       namespace: context.namespace?.trim(),
-      headers:
-        auth === undefined ? headers : { ...headers, Authorization: `Basic ${Buffer.from(auth).toString("base64")}` },
+      headers: headersOf(headers, auth),
       transport: {
         proxy: cluster.proxyUrl,
         ca: tls.ca?.toString(),
@@ -151,6 +155,23 @@ export const make = Effect.fnUntraced(function* (source: Source) {
     forget
   }
   return self
+})
+
+/** Files with a token often end in a line break, which no header may have. */
+const headersOf = (headers: Readonly<Record<string, string>>, auth: string | undefined) => {
+  const basic = auth === undefined ? {} : { Authorization: `Basic ${Buffer.from(auth).toString("base64")}` }
+  return { ...Record.map(headers, (value) => value.trim()), ...basic }
+}
+
+/** An API server would hang up on an expired certificate without a word. */
+const notExpired = Effect.fnUntraced(function* (cert: string | Buffer) {
+  const { validToDate } = yield* Effect.try({
+    try: () => new X509Certificate(cert),
+    catch: unreadable("our certificate cannot be read")
+  })
+  if (validToDate.getTime() >= (yield* Clock.currentTimeMillis)) return
+  const message = `our certificate expired on ${validToDate.toISOString()}; renew it, nothing has to be restarted`
+  return yield* new Unauthenticated({ message })
 })
 
 /** Whether client-node holds a login that is worth keeping, because a program or an identity provider gave it. */

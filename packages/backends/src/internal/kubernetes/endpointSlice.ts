@@ -11,7 +11,7 @@ const nullable = <S extends Schema.Codec<unknown, unknown>>(schema: S) => Schema
 const text = nullable(Schema.String)
 
 /** What every object of the API carries. */
-export const Metadata = Schema.Struct({
+const Metadata = Schema.Struct({
   uid: Schema.NonEmptyString,
   name: Schema.NonEmptyString,
   resourceVersion: Schema.NonEmptyString,

@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as FiberHandle from "effect/FiberHandle"
 import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
+import * as RcMap from "effect/RcMap"
 import * as Stream from "effect/Stream"
 import * as Policy from "@muster/core/Policy"
 import { type RegistryErrorReason, Unavailable } from "@muster/core/RegistryError"
@@ -44,12 +45,11 @@ export const make = Effect.fnUntraced(function* (
   const opened = yield* Deferred.make<void, RegistryErrorReason>()
   const failure = yield* Deferred.make<never, RegistryErrorReason>()
   const planned = yield* FiberHandle.make()
+  /** Those who ask for one service at the same time share the answer. */
+  const listed = yield* RcMap.make({ lookup: (service: string) => api.list(namespace, service) })
   let relisted = yield* Deferred.make<void>()
   let relist = Latch.makeUnsafe()
   let listings = 0
-
-  const between = ([least, most]: readonly [Duration.Duration, Duration.Duration]) =>
-    Effect.map(Random.nextBetween(Duration.toMillis(least), Duration.toMillis(most)), Duration.millis)
 
   const unknown = (problems: ReadonlyArray<string>) =>
     Effect.forEach(problems, (problem) => Effect.logWarning("not an EndpointSlice", { namespace, problem }), {
@@ -150,7 +150,7 @@ export const make = Effect.fnUntraced(function* (
     check: Effect.suspend(() => (Deferred.isDoneUnsafe(failure) ? Deferred.await(failure) : Effect.void)),
     listings: () => listings,
     verify: Effect.fnUntraced(function* (service: string) {
-      const { slices } = yield* api.list(namespace, service)
+      const { slices } = yield* Effect.scoped(RcMap.get(listed, service))
       if (inventory.agrees(service, slices)) return
       const answered = Deferred.await(relisted)
       yield* askForListing
@@ -159,3 +159,6 @@ export const make = Effect.fnUntraced(function* (
   }
   return self
 })
+
+const between = ([least, most]: readonly [Duration.Duration, Duration.Duration]) =>
+  Effect.map(Random.nextBetween(Duration.toMillis(least), Duration.toMillis(most)), Duration.millis)
