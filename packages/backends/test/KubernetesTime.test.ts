@@ -130,6 +130,24 @@ describe("Kubernetes, virtual time", () => {
     })
   )
 
+  it.effect("replaces a watch that was lost while nobody watched", () =>
+    Effect.gen(function* () {
+      const { api, watch } = yield* start()
+      for (let n = 0; n < 3; n++) {
+        const scope = yield* Scope.make()
+        const orders = yield* Scope.provide(watch("orders"), scope)
+        yield* settle
+        assert.deepStrictEqual([orders.addresses(), orders.current().errors], [both, []])
+        yield* Scope.close(scope, Exit.void)
+        yield* settle
+        api.endWatches()
+        yield* settle
+      }
+      yield* pass("2 seconds")
+      assert.strictEqual(api.watches(), 0)
+    })
+  )
+
   it.effect("reads everything anew for a watch without a cursor, by one list beside the watch that goes on", () =>
     Effect.gen(function* () {
       const { asked, orders, watch } = yield* started
@@ -191,7 +209,7 @@ describe("Kubernetes, faults in virtual time", () => {
       assert.strictEqual(orders.current().errors[0]?.reason._tag, "TimedOut")
       yield* pass("1 minute")
       assert.deepStrictEqual(orders.addresses(), both)
-      assert.isAtMost(asked().length, 12)
+      assert.isAtMost(asked().length, 16)
       api.faults.silent = false
       api.faults.blackHole = false
       api.write("shop", three)

@@ -116,13 +116,14 @@ export const make = Effect.fnUntraced(function* (connection: Connection) {
 
   const attempt = Effect.fnUntraced(function* (call: Call, params: Readonly<Record<string, string>>) {
     const client = HttpClient.withScope(yield* connection.client)
+    const untraced = Effect.provideService(HttpClient.TracerDisabledWhen, () => true)
     const request = HttpClientRequest.get(pathOf(call.namespace)).pipe(
       HttpClientRequest.acceptJson,
       HttpClientRequest.setUrlParams(params)
     )
     return yield* inTime(
       `answer to ${call.verb}`,
-      Effect.flatMap(Effect.mapError(client.execute(request), ofTransport), (response) =>
+      Effect.flatMap(Effect.mapError(untraced(client.execute(request)), ofTransport), (response) =>
         response.status === 200 ? Effect.succeed(response) : failed(call, response)
       )
     )

@@ -119,7 +119,7 @@ export const make = (): Inventory => {
       if (named.size === 0) views.delete(service)
     },
     wake: () => {
-      for (const named of views.values()) for (const { view } of named.values()) view.wake()
+      for (const named of views.values()) for (const { view } of named.values()) view.notice.notify()
     }
   }
 }

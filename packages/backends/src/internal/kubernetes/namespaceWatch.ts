@@ -26,19 +26,15 @@ export interface NamespaceWatch {
   readonly opened: (hurries: boolean) => Effect.Effect<void, RegistryErrorReason>
   /** Fails once the inventory is no longer followed. */
   readonly check: Effect.Effect<void, RegistryErrorReason>
+  readonly isLost: () => boolean
   /** How often the namespace was listed. */
   readonly listings: () => number
   /** Reads the slices of one Service; lists the whole namespace where they are not what the watch told. */
   readonly verify: (service: string) => Effect.Effect<void, RegistryErrorReason>
 }
 
-/** Follows a namespace while the scope lives. `lost` runs first when it ends by itself. */
-export const make = Effect.fnUntraced(function* (
-  api: Api,
-  inventory: Inventory,
-  namespace: string,
-  lost: Effect.Effect<void>
-) {
+/** Follows a namespace until it is lost or the scope closes. */
+export const make = Effect.fnUntraced(function* (api: Api, inventory: Inventory, namespace: string) {
   const policy = yield* Policy.SharedWatch
   const deadline = yield* Policy.CallDeadline
   const settledAfter = Duration.toMillis(yield* Policy.SettledAfter)
@@ -47,14 +43,24 @@ export const make = Effect.fnUntraced(function* (
   const planned = yield* FiberHandle.make()
   /** Those who ask for one service at the same time share the answer. */
   const listed = yield* RcMap.make({ lookup: (service: string) => api.list(namespace, service) })
+  const logged = new Set<string>()
   let relisted = yield* Deferred.make<void>()
   let relist = Latch.makeUnsafe()
   let listings = 0
 
-  const unknown = (problems: ReadonlyArray<string>) =>
-    Effect.forEach(problems, (problem) => Effect.logWarning("not an EndpointSlice", { namespace, problem }), {
-      discard: true
-    })
+  const isLost = () => Deferred.isDoneUnsafe(failure)
+
+  /** What belongs to no service that could tell it is logged, once. */
+  const unknown = (problems: Iterable<string>) =>
+    Effect.forEach(
+      problems,
+      (problem) => {
+        if (logged.has(problem)) return Effect.void
+        logged.add(problem)
+        return Effect.logWarning("the API server told what is no EndpointSlice", { namespace, problem })
+      },
+      { discard: true }
+    )
 
   const list = Effect.gen(function* () {
     const waiting = relisted
@@ -88,11 +94,22 @@ export const make = Effect.fnUntraced(function* (
       return Effect.void
     })
 
+  const askForListing = Effect.sync(() => relist.openUnsafe())
+  const askedForListing = Effect.suspend(() => relist.await)
+
+  /** Asks for a listing at a moment of its own. */
+  const planListing = FiberHandle.run(
+    planned,
+    Effect.andThen(Effect.flatMap(between([Duration.zero, policy.relist]), Effect.sleep), askForListing),
+    { onlyIfMissing: true }
+  )
+
   /** One watch, from open to end. */
   const watch = Effect.fnUntraced(function* (position: string) {
     const life = yield* between(policy.life)
     const events = yield* api.watch(namespace, position, life)
     yield* Deferred.succeed(opened, undefined)
+    if (listings === 0) yield* planListing
     const begun = yield* Clock.monotonicTimeNanos
     yield* events.pipe(
       Stream.timeoutOrElse({ duration: policy.silence, orElse: () => Stream.empty }),
@@ -103,16 +120,6 @@ export const make = Effect.fnUntraced(function* (
     if (lived >= settledAfter) return
     return yield* new Unavailable({ message: `the API server ended the watch after ${Math.round(lived)} ms` })
   }, Effect.scoped)
-
-  const askForListing = Effect.sync(() => relist.openUnsafe())
-  const askedForListing = Effect.suspend(() => relist.await)
-
-  /** Asks for a listing at a moment of its own. */
-  const planListing = FiberHandle.run(
-    planned,
-    Effect.andThen(Effect.flatMap(between([Duration.zero, policy.relist]), Effect.sleep), askForListing),
-    { onlyIfMissing: true }
-  )
 
   const next = Effect.suspend(() => {
     const position = inventory.position()
@@ -126,17 +133,13 @@ export const make = Effect.fnUntraced(function* (
     )
   })
 
-  if (inventory.position() !== undefined) yield* planListing
   yield* Effect.forever(next).pipe(
     Effect.onError((cause) =>
-      Effect.andThen(
-        lost,
-        Effect.sync(() => {
-          Deferred.doneUnsafe(failure, Effect.failCause(cause))
-          Deferred.doneUnsafe(opened, Effect.failCause(cause))
-          inventory.wake()
-        })
-      )
+      Effect.sync(() => {
+        Deferred.doneUnsafe(failure, Effect.failCause(cause))
+        Deferred.doneUnsafe(opened, Effect.failCause(cause))
+        inventory.wake()
+      })
     ),
     Effect.forkScoped
   )
@@ -147,7 +150,8 @@ export const make = Effect.fnUntraced(function* (
         if (hurries && inventory.position() !== undefined && !Deferred.isDoneUnsafe(opened)) relist.openUnsafe()
         return Deferred.await(opened)
       }),
-    check: Effect.suspend(() => (Deferred.isDoneUnsafe(failure) ? Deferred.await(failure) : Effect.void)),
+    check: Effect.suspend(() => (isLost() ? Deferred.await(failure) : Effect.void)),
+    isLost,
     listings: () => listings,
     verify: Effect.fnUntraced(function* (service: string) {
       const { slices } = yield* Effect.scoped(RcMap.get(listed, service))

@@ -35,7 +35,7 @@ export const make = Effect.fnUntraced(function* (connection: Api.Connection, opt
   const { linger } = yield* Policy.SharedWatch
   const registry = `k8s://${options.namespace}`
   const inventories = new Map<string, Inventory.Inventory>()
-  const owners = new Map<string, object>()
+  const current = new Map<string, NamespaceWatch.NamespaceWatch>()
   let histories = 0
 
   const inventoryOf = (namespace: string) => {
@@ -44,16 +44,20 @@ export const make = Effect.fnUntraced(function* (connection: Api.Connection, opt
     return inventory
   }
 
-  const watches: RcMap.RcMap<string, NamespaceWatch.NamespaceWatch> = yield* RcMap.make({
-    lookup: (namespace: string) => {
-      const owner = {}
-      owners.set(namespace, owner)
-      const lost = Effect.suspend(() =>
-        owners.get(namespace) === owner ? RcMap.invalidate(watches, namespace) : Effect.void
-      )
-      return NamespaceWatch.make(api, inventoryOf(namespace), namespace, lost)
-    },
+  const watches = yield* RcMap.make({
+    lookup: (namespace: string) =>
+      Effect.tap(NamespaceWatch.make(api, inventoryOf(namespace), namespace), (shared) =>
+        Effect.sync(() => current.set(namespace, shared))
+      ),
     idleTimeToLive: linger
+  })
+
+  /** The shared watch of a namespace, another one if that was lost. */
+  const share = Effect.fnUntraced(function* (namespace: string) {
+    if (current.get(namespace)?.isLost() === true && current.delete(namespace)) {
+      yield* RcMap.invalidate(watches, namespace)
+    }
+    return yield* RcMap.get(watches, namespace)
   })
 
   const viewOf = (name: ServiceName, service: string, inventory: Inventory.Inventory) =>
@@ -68,13 +72,13 @@ export const make = Effect.fnUntraced(function* (connection: Api.Connection, opt
 
   const open = Effect.fn("Kubernetes.open")(function* (name: ServiceName, from: Cursor | undefined) {
     const { namespace, service } = yield* locate(name, options.namespace)
-    const shared = yield* RcMap.get(watches, namespace)
+    const shared = yield* share(namespace)
     const view = yield* viewOf(name, service, inventoryOf(namespace))
     const listings = shared.listings()
     yield* shared.opened(!view.resumes(from))
     if (from === undefined && shared.listings() === listings) yield* shared.verify(service)
     const read = (position: Cursor | undefined) => Effect.map(shared.check, () => view.read(position))
-    return RevisionLog.follow(from, read, view.noticed)
+    return RevisionLog.follow(from, read, view.notice)
   })
 
   return Resolver.of({

@@ -4,7 +4,6 @@
  * A watcher holds nothing but its position in the log, as in `revisionLog`. A slice that cannot be read leaves what the
  * slice said last; what could not be used is told once when it turns up, and again with every full reading.
  */
-import * as Latch from "effect/Latch"
 import * as Result from "effect/Result"
 import type { Change, Cursor, Delta, Skipped } from "@muster/core/Change"
 import type { ServiceName } from "@muster/core/Endpoint"
@@ -21,10 +20,8 @@ export interface ServiceView {
   readonly read: (from: Cursor | undefined) => RevisionLog.Reading
   /** Whether the log has everything that came after this position. */
   readonly resumes: (from: Cursor | undefined) => boolean
-  /** Completes with the next news. */
-  readonly noticed: () => Latch.Latch["await"]
   /** Wakes everyone who waits for news. */
-  readonly wake: () => void
+  readonly notice: RevisionLog.Notice
 }
 
 /** Nothing said yet. `history` names the log among all others of this process. */
@@ -33,23 +30,17 @@ export const make = (service: ServiceName, wanted: Wanted, history: string, logL
   const problems = new Map<string, ReadonlyArray<Skipped>>()
   const log: Array<Change> = []
   let trimmed = 0
-  let latch = Latch.makeUnsafe()
+  const notice = RevisionLog.makeNotice()
 
   const last = () => trimmed + log.length
   const position = () => RevisionLog.cursor(history, last())
   const resumable = (from: Cursor | undefined) => RevisionLog.resumable(from, { history, trimmed, last: last() })
 
-  const wake = () => {
-    const passed = latch
-    latch = Latch.makeUnsafe()
-    passed.openUnsafe()
-  }
-
   const commit = (deltas: ReadonlyArray<Delta>, skipped: ReadonlyArray<Skipped>) => {
     if (deltas.length === 0 && skipped.length === 0) return
     log.push({ _tag: "Changed", deltas, skipped, cursor: RevisionLog.cursor(history, last() + 1) })
     if (log.length >= 2 * logLength) trimmed += log.splice(0, log.length - logLength).length
-    wake()
+    notice.notify()
   }
 
   /** What a slice says now; `undefined` leaves what it said last. */
@@ -85,7 +76,6 @@ export const make = (service: ServiceName, wanted: Wanted, history: string, logL
       const skipped = [...problems.values()].flat()
       return { cursor, changes: [{ _tag: "Reset", endpoints: merge.endpoints(), cursor, skipped }] }
     },
-    noticed: () => latch.await,
-    wake
+    notice
   }
 }
