@@ -9,6 +9,7 @@ import * as Candidates from "./Candidates.ts"
 import type { Endpoint } from "./Endpoint.ts"
 import * as Health from "./Health.ts"
 import * as Load from "./Load.ts"
+import type { Outcome } from "./Outcome.ts"
 import * as Roster from "./Roster.ts"
 
 /**
@@ -24,7 +25,7 @@ export interface Attempt {
   /** Whether this request finds out if an ejected instance is well again. */
   readonly isProbe: boolean
   /** How it turned out, once that is known. */
-  outcome: Load.Outcome | undefined
+  outcome: Outcome | undefined
   ended: boolean
 }
 
@@ -66,7 +67,7 @@ export const pick = (
 export const settle = (
   self: Roster.Roster,
   attempt: Attempt,
-  outcome: Load.Outcome,
+  outcome: Outcome,
   now: number,
   random: () => number
 ): void => {
@@ -139,7 +140,7 @@ const pickElsewhere = (
 const settleProbe = (
   self: Roster.Roster,
   member: Roster.Member,
-  outcome: Load.Outcome,
+  outcome: Outcome,
   elapsed: number,
   now: number,
   random: () => number
@@ -151,7 +152,7 @@ const settleProbe = (
       Load.pardon(self.load, member.slot, elapsed)
       return Roster.dispatch(self, member, { _tag: "Succeeded", at: now })
     default:
-      return fail(self, member, evidenceOf(self, member, outcome), now, random)
+      return judge(self, member, outcome, now, random)
   }
 }
 
@@ -159,30 +160,13 @@ const settleProbe = (
 const judge = (
   self: Roster.Roster,
   member: Roster.Member,
-  outcome: Load.Outcome,
+  outcome: Outcome,
   now: number,
   random: () => number
 ): void => {
-  const evidence = evidenceOf(self, member, outcome)
-  if (Health.isUnfit(self.options.health, evidence)) fail(self, member, evidence, now, random)
-}
-
-const fail = (
-  self: Roster.Roster,
-  member: Roster.Member,
-  evidence: Health.Evidence,
-  now: number,
-  random: () => number
-): void => {
+  const evidence = { refused: outcome._tag === "Refused", ...Load.evidence(self.load, member.slot) }
+  if (Health.isInUse(member.health) && !Health.isUnfit(self.options.health, evidence)) return
   const isCandidate = Candidates.has(self.inUse, member.slot)
   const room = isCandidate && Health.hasRoom(self.options.health, Roster.total(self), self.ejected.size)
   Roster.dispatch(self, member, { _tag: "Failed", at: now, evidence, room, jitter: random() })
 }
-
-const evidenceOf = ({ load }: Roster.Roster, { slot }: Roster.Member, outcome: Load.Outcome): Health.Evidence => ({
-  refused: outcome._tag === "Refused",
-  streak: Load.failuresInARow(load, slot),
-  requests: Load.requestsInWindow(load, slot),
-  successRate: Load.successRate(load, slot),
-  successRateOfOthers: Load.successRateOfOthers(load, slot)
-})

@@ -7,56 +7,7 @@
  *
  * Times are milliseconds on one monotonic clock, passed in.
  */
-
-/**
- * How an attempt ended, as far as the instance is concerned.
- *
- * @category models
- * @since 0.1.0
- */
-export type Outcome =
-  /** It answered, whatever it said. */
-  | { readonly _tag: "Succeeded" }
-  /** It answered that it is broken, reset the connection, or let the deadline of the attempt pass. */
-  | { readonly _tag: "Failed" }
-  /** Nobody accepted the connection: the request was not sent. */
-  | { readonly _tag: "Refused" }
-  /** It asked to be left alone, for so many milliseconds if it said so. */
-  | { readonly _tag: "PushedBack"; readonly retryAfter: number | undefined }
-  /** The caller lost interest: never a failure, but the time that was spent counts if it is above the estimate. */
-  | { readonly _tag: "Interrupted" }
-
-/**
- * The outcome of an answered request.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const succeeded: Outcome = { _tag: "Succeeded" }
-
-/**
- * The outcome of a failed request.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const failed: Outcome = { _tag: "Failed" }
-
-/**
- * The outcome of a refused connection.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const refused: Outcome = { _tag: "Refused" }
-
-/**
- * The outcome of a request that its caller gave up.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const interrupted: Outcome = { _tag: "Interrupted" }
+import type { Outcome } from "./Outcome.ts"
 
 /**
  * The constants of the measurement, durations in milliseconds.
@@ -69,8 +20,12 @@ export interface Options {
   readonly tau: number
   /** The latency of an instance when nothing was measured anywhere. */
   readonly firstEstimate: number
+  /** So many answers of an instance make its latency known; until then it is not compared. */
+  readonly answersToKnow: number
   /** Costs that differ by no more than this share are the same. */
   readonly noise: number
+  /** Added to every latency, so that what a busy event loop adds to a fast answer decides nothing. */
+  readonly jitter: number
   /** Time constant with which failures are forgotten while there is no traffic. */
   readonly failureTau: number
   /** The number of requests over which failures are remembered. */
@@ -108,7 +63,8 @@ export interface Load {
 }
 
 const hotStride = 8
-const latency = 0
+/** The latency to expect; 0 until it is known. */
+const expected = 0
 const updatedAt = 1
 const failing = 2
 const inFlight = 3
@@ -117,11 +73,13 @@ const weight = 5
 const warmAt = 6
 const warmRate = 7
 
-const coldStride = 4
+const coldStride = 6
 const windowRequests = 0
 const windowFailures = 1
 const streak = 2
 const unanswered = 3
+const answers = 4
+const lastAnswer = 5
 
 /**
  * Room for instances, without any.
@@ -217,9 +175,10 @@ export const end = (self: Load, slot: number): void => {
  * Takes note of how an attempt turned out after `elapsed` milliseconds.
  *
  * Latency is a peak-sensitive moving average, max(x, e·w + x·(1 − w)) with w = exp(−dt/tau): up at once, down slowly
- * (Finagle, "Peak EWMA"). Only an answer can lower it, so failing fast never looks fast. The failure rate moves by one
- * part in `failureMemory` for each answer and twice as far for each further failure of a streak: 1 % of errors stays
- * near 0.01 at any request rate, four failures in a row reach 0.7. Floating point throughout, so nothing drifts.
+ * (Finagle, "Peak EWMA"). Here x is the faster of two answers in a row, because one slow answer is no slow instance.
+ * Only an answer can lower it, so failing fast never looks fast. The failure rate moves by one part in `failureMemory`
+ * for each answer and twice as far for each further failure of a streak: 1 % of errors stays near 0.01 at any request
+ * rate, four failures in a row reach 0.7. Floating point throughout, so nothing drifts.
  *
  * @category combinators
  * @since 0.1.0
@@ -228,39 +187,39 @@ export const record = (self: Load, slot: number, outcome: Outcome, elapsed: numb
   const { hot, options } = self
   const base = slot * hotStride
   const since = now - hot[base + updatedAt]
-  const before = hot[base + latency]
+  const before = hot[base + expected]
   const kept = decay(since / options.tau)
-  hot[base + latency] =
+  hot[base + expected] =
     outcome._tag === "Succeeded"
-      ? Math.max(elapsed, before * kept + elapsed * (1 - kept))
-      : unansweredLatency(self, slot, outcome, before, elapsed, since, now)
+      ? answeredLatency(self, slot, before, kept, elapsed)
+      : Math.max(before * kept, learned(self, slot, outcome, latency(self, slot, now), elapsed))
   const rate = hot[base + failing] * decay(since / options.failureTau)
   hot[base + updatedAt] = now
   hot[base + failing] = count(self, slot, outcome, rate, since, now)
-  if (before === 0 && hot[base + latency] > 0) findTypical(self, now)
+  if (before === 0 && hot[base + expected] > 0) findTypical(self, now)
+}
+
+/** The latency after an answer; 0 while there were too few to know it. */
+const answeredLatency = (self: Load, slot: number, before: number, kept: number, elapsed: number): number => {
+  const { cold, options } = self
+  const base = slot * coldStride
+  const sample = cold[base + answers] === 0 ? elapsed : Math.min(elapsed, cold[base + lastAnswer])
+  cold[base + lastAnswer] = elapsed
+  if (before === 0) return ++cold[base + answers] < options.answersToKnow ? 0 : sample
+  return Math.max(sample, before * kept + sample * (1 - kept))
 }
 
 /**
- * The latency after an attempt without an answer: never lower, and 0 as long as nothing is known.
+ * What an attempt without an answer says of the latency; 0 when that is no more than was expected.
  *
  * A caller that gave up knows only that the answer would have taken longer. One such time counts as it is, and each
- * further one without an answer between for twice as much, up to eight times.
+ * further one without an answer between for twice as much, up to 16 times.
  */
-const unansweredLatency = (
-  self: Load,
-  slot: number,
-  outcome: Outcome,
-  before: number,
-  elapsed: number,
-  since: number,
-  now: number
-): number => {
-  const projected = before === 0 ? typicalLatency(self, now) : before * decay(since / self.options.tau)
-  const known = before === 0 ? 0 : projected
-  if (outcome._tag !== "Interrupted") return elapsed > projected && outcome._tag !== "Refused" ? elapsed : known
+const learned = (self: Load, slot: number, outcome: Outcome, before: number, elapsed: number): number => {
+  if (outcome._tag !== "Interrupted") return elapsed > before && outcome._tag !== "Refused" ? elapsed : 0
   const base = slot * coldStride + unanswered
-  const atLeast = elapsed * 2 ** Math.min(self.cold[base], 3)
-  if (atLeast <= projected) return known
+  const atLeast = elapsed * 2 ** Math.min(self.cold[base], 4)
+  if (atLeast <= before) return 0
   self.cold[base]++
   return atLeast
 }
@@ -318,10 +277,12 @@ const observe = (self: Load, slot: number, requests: number, failures: number, s
  */
 export const pardon = (self: Load, slot: number, elapsed: number): void => {
   const base = slot * hotStride
-  self.hot[base + latency] = elapsed
+  self.hot[base + expected] = elapsed
   self.hot[base + failing] = 0
   self.hot[base + pushedBackUntil] = 0
   self.cold.fill(0, slot * coldStride, (slot + 1) * coldStride)
+  self.cold[slot * coldStride + answers] = 1
+  self.cold[slot * coldStride + lastAnswer] = elapsed
 }
 
 /**
@@ -349,18 +310,40 @@ export const warmth = (self: Load, slot: number, now: number): number => {
 }
 
 /**
- * What it would cost to send one more request there: the latency × `pressure`.
+ * Whether enough is known of the latency of an instance to compare it with others.
  *
  * @category getters
  * @since 0.1.0
  */
-export const cost = (self: Load, slot: number, now: number): number => {
-  const { hot, options } = self
+export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * hotStride + expected] > 0
+
+/**
+ * What it would cost to send one more request there rather than to `rival`: latency × `pressure`.
+ *
+ * What is typical of the others is expected of an instance whose latency is not known, but never more than of its rival:
+ * it is given the chance to become known.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const cost = (self: Load, slot: number, rival: number, now: number): number => {
+  const own = latency(self, slot, now)
+  const expected = isKnown(self, slot) ? own : Math.min(own, latency(self, rival, now))
+  return (expected + self.options.jitter) * pressure(self, slot, now)
+}
+
+/**
+ * How long an answer is thought to take, in milliseconds; what is typical of the others as long as nothing is known.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const latency = (self: Load, slot: number, now: number): number => {
   const base = slot * hotStride
-  const estimate = hot[base + latency]
-  const projected =
-    estimate === 0 ? typicalLatency(self, now) : estimate * decay((now - hot[base + updatedAt]) / options.tau)
-  return projected * pressure(self, slot, now)
+  const estimate = self.hot[base + expected]
+  return estimate === 0
+    ? typicalLatency(self, now)
+    : estimate * decay((now - self.hot[base + updatedAt]) / self.options.tau)
 }
 
 /**
@@ -377,8 +360,8 @@ export const pressure = (self: Load, slot: number, now: number): number => {
   const { hot } = self
   const base = slot * hotStride
   const own = hot[base + weight]
-  const expected = own === 0 ? 0 : (self.inFlight * own) / self.totalWeight
-  let pressure = (hot[base + inFlight] + 1) / (expected + 1)
+  const fair = own === 0 ? 0 : (self.inFlight * own) / self.totalWeight
+  let pressure = (hot[base + inFlight] + 1) / (fair + 1)
   if (hot[base + failing] > 0) {
     const success = Math.max(0.05, 1 - failureRate(self, slot, now))
     const squared = success * success
@@ -418,41 +401,23 @@ export const isPushedBack = (self: Load, slot: number, now: number): boolean =>
 export const requestsInFlight = (self: Load, slot: number): number => self.hot[slot * hotStride + inFlight]
 
 /**
- * How many requests failed in a row.
+ * What speaks for and against the health of an instance: how many requests failed in a row, how many the window holds,
+ * older ones counting less, and the share of them that succeeded, here and with all others together.
  *
  * @category getters
  * @since 0.1.0
  */
-export const failuresInARow = (self: Load, slot: number): number => self.cold[slot * coldStride + streak]
-
-/**
- * How many requests the window holds, older ones counting less.
- *
- * @category getters
- * @since 0.1.0
- */
-export const requestsInWindow = (self: Load, slot: number): number => self.cold[slot * coldStride + windowRequests]
-
-/**
- * The share of the requests of the window that succeeded; 1 without any.
- *
- * @category getters
- * @since 0.1.0
- */
-export const successRate = (self: Load, slot: number): number =>
-  rateOf(self.cold[slot * coldStride + windowRequests], self.cold[slot * coldStride + windowFailures])
-
-/**
- * The same for all other instances together.
- *
- * @category getters
- * @since 0.1.0
- */
-export const successRateOfOthers = (self: Load, slot: number): number =>
-  rateOf(
-    self.requests - self.cold[slot * coldStride + windowRequests],
-    self.failures - self.cold[slot * coldStride + windowFailures]
-  )
+export const evidence = (self: Load, slot: number) => {
+  const base = slot * coldStride
+  const requests = self.cold[base + windowRequests]
+  const failures = self.cold[base + windowFailures]
+  return {
+    streak: self.cold[base + streak],
+    requests,
+    successRate: rateOf(requests, failures),
+    successRateOfOthers: rateOf(self.requests - requests, self.failures - failures)
+  }
+}
 
 const rateOf = (requests: number, failures: number): number =>
   requests < 1e-6 ? 1 : Math.min(1, Math.max(0, 1 - failures / requests))
@@ -472,16 +437,16 @@ const typicalLatency = (self: Load, now: number): number =>
 /** So many measurements are enough for a median. */
 const sampled = 64
 
-/** The median of what was measured, from an even sample of the slots. */
+/** The (lower) median of what was measured, from an even sample of the slots. */
 const findTypical = (self: Load, now: number): void => {
   const stride = Math.max(1, Math.floor(self.slots / sampled))
   const measured: Array<number> = []
   for (let slot = 0; slot < self.slots; slot += stride) {
     const base = slot * hotStride
-    if (self.hot[base + weight] === gone || self.hot[base + latency] === 0) continue
-    measured.push(self.hot[base + latency] * decay((now - self.hot[base + updatedAt]) / self.options.tau))
+    if (self.hot[base + weight] === gone || self.hot[base + expected] === 0) continue
+    measured.push(self.hot[base + expected] * decay((now - self.hot[base + updatedAt]) / self.options.tau))
   }
   measured.sort((a, b) => a - b)
-  self.typical = measured[measured.length >> 1] ?? self.options.firstEstimate
+  self.typical = measured[(measured.length - 1) >> 1] ?? self.options.firstEstimate
   self.typicalAt = now
 }

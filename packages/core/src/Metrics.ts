@@ -69,3 +69,47 @@ export const registrationEvents = Metric.counter("muster_registration_events", {
   description: "Events of the registration",
   incremental: true
 })
+
+/**
+ * Requests by the way they turned out: `succeeded`, `failed`, `refused`, `pushed-back` or `interrupted`, in the
+ * attribute `outcome`. Every attempt counts.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const requests = Metric.counter("muster_requests", { description: "Attempts by outcome", incremental: true })
+
+/**
+ * Attempts beyond the first of a request.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const retries = Metric.counter("muster_retries", { description: "Retries", incremental: true })
+
+/**
+ * Retries that were not made because the retry budget was spent.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const retriesRefused = Metric.counter("muster_retries_refused", {
+  description: "Retries that the budget did not allow",
+  incremental: true
+})
+
+/**
+ * Times that an instance was taken out for failing.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const ejections = Metric.counter("muster_ejections", { description: "Ejections", incremental: true })
+
+/**
+ * How many endpoints are taken out for failing now.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const ejectedEndpoints = Metric.gauge("muster_ejected_endpoints", { description: "Ejected endpoints" })

@@ -35,7 +35,7 @@ export const p2c: Policy = (candidates, load, now, random) =>
  * @since 0.1.0
  */
 export const leastLoaded: Policy = (candidates, load, now, random) =>
-  twoChoices(Load.pressure, 1, candidates, load, now, random)
+  twoChoices(pressure, 1, candidates, load, now, random)
 
 /**
  * Each in turn, whatever its weight, latency and load.
@@ -46,10 +46,12 @@ export const leastLoaded: Policy = (candidates, load, now, random) =>
 export const roundRobin: Policy = (candidates, load, now, random) => {
   const first = next(candidates)
   if (candidates.size === 1 || Load.warmth(load, first, now) === 1) return first
-  return spare(Load.pressure, first, next(candidates), candidates, load, now, random)
+  return spare(pressure, first, next(candidates), candidates, load, now, random)
 }
 
-type Cost = (load: Load.Load, slot: number, now: number) => number
+type Cost = (load: Load.Load, slot: number, rival: number, now: number) => number
+
+const pressure: Cost = (load, slot, _rival, now) => Load.pressure(load, slot, now)
 
 const twoChoices = (
   cost: Cost,
@@ -67,7 +69,7 @@ const twoChoices = (
     if (!Candidates.isEven(candidates)) threshold *= clearly
     second = Candidates.drawOther(candidates, first, random)
   }
-  const isCheaper = cost(load, second, now) * threshold < cost(load, first, now)
+  const isCheaper = cost(load, second, first, now) * threshold < cost(load, first, second, now)
   const winner = isCheaper ? second : first
   if (Load.warmth(load, winner, now) === 1) return winner
   return spare(cost, winner, isCheaper ? first : second, candidates, load, now, random)
@@ -95,10 +97,10 @@ const spare = (
   let substitute = loser
   for (let more = Math.min(substitutes, candidates.size - 2); more > 0; more--) {
     const other = Candidates.drawOther(candidates, choice, random)
-    if (cost(load, other, now) < cost(load, substitute, now)) substitute = other
+    if (cost(load, other, substitute, now) < cost(load, substitute, other, now)) substitute = other
   }
   const warmth = Load.warmth(load, choice, now) / Load.warmth(load, substitute, now)
-  const stands = random() < warmth || cost(load, substitute, now) * warmth > cost(load, choice, now)
+  const stands = random() < warmth || cost(load, substitute, choice, now) * warmth > cost(load, choice, substitute, now)
   return stands ? choice : substitute
 }
 

@@ -410,9 +410,10 @@ export const RetryBudget = Context.Reference<{
 export const Choose = Context.Reference<Pick.Policy>("@muster/core/Policy/Choose", { defaultValue: () => Pick.p2c })
 
 /**
- * How latency is remembered: the time constant of the moving average, the estimate for an instance that has not
- * answered yet when no other has either, and the share by which two costs may differ and still be the same.
- * Defaults: 10 s, 30 ms (Finagle's and linkerd2's), a quarter.
+ * How latency is remembered: the time constant of the moving average, the estimate when nobody has answered yet, how
+ * many answers make the latency of an instance known, the share by which two costs may differ and still be the same, and
+ * what is added to every latency because an event loop adds as much by chance.
+ * Defaults: 10 s, 30 ms (Finagle's and linkerd2's), 5, a quarter, 5 ms (Kratos').
  *
  * @category balancing
  * @since 0.1.0
@@ -420,9 +421,17 @@ export const Choose = Context.Reference<Pick.Policy>("@muster/core/Policy/Choose
 export const Latency = Context.Reference<{
   readonly tau: Duration.Duration
   readonly firstEstimate: Duration.Duration
+  readonly answersToKnow: number
   readonly noise: number
+  readonly jitter: Duration.Duration
 }>("@muster/core/Policy/Latency", {
-  defaultValue: () => ({ tau: Duration.seconds(10), firstEstimate: Duration.millis(30), noise: 0.25 })
+  defaultValue: () => ({
+    tau: Duration.seconds(10),
+    firstEstimate: Duration.millis(30),
+    answersToKnow: 5,
+    noise: 0.25,
+    jitter: Duration.millis(5)
+  })
 })
 
 /**

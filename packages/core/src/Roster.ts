@@ -44,7 +44,9 @@ export const options: Effect.Effect<Options> = Effect.gen(function* () {
     load: {
       tau: Duration.toMillis(latency.tau),
       firstEstimate: Duration.toMillis(latency.firstEstimate),
+      answersToKnow: latency.answersToKnow,
       noise: latency.noise,
+      jitter: Duration.toMillis(latency.jitter),
       failureTau: Duration.toMillis(failures.tau),
       failureMemory: failures.memory,
       window: Duration.toMillis(health.window),
@@ -159,7 +161,6 @@ export const apply = (self: Roster, snapshot: Snapshot.Snapshot, now: number, wa
   self.loaded = true
   if (snapshot === self.snapshot) return
   const deltas = Snapshot.since(snapshot, self.snapshot)
-  self.snapshot = snapshot
   for (const delta of deltas) {
     const known = self.members.get(delta._tag === "Put" ? delta.endpoint.id : delta.id)
     if (delta._tag === "Removed") {
@@ -171,6 +172,8 @@ export const apply = (self: Roster, snapshot: Snapshot.Snapshot, now: number, wa
       update(self, known, delta.endpoint)
     }
   }
+  // Last, so that a defect on the way leaves a snapshot that is followed once more.
+  self.snapshot = snapshot
   balance(self)
 }
 

@@ -3,7 +3,7 @@
  * RetryBudget against simulated servers. 100 requests per second and instance unless a test says otherwise.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Load, Pick, type Roster } from "@muster/core"
+import { Outcome, Pick, type Roster } from "@muster/core"
 import { answers, defaults, epoch, fleet, type Server, type World, run } from "./fixtures/Simulation.ts"
 
 const seeds = Array.from({ length: 20 }, (_, seed) => seed)
@@ -12,15 +12,15 @@ const seeds = Array.from({ length: 20 }, (_, seed) => seed)
 const failsFast =
   (until = Infinity): Server =>
   (now, inFlight, random) =>
-    now < until ? { after: 1, outcome: Load.failed } : answers(20)(now, inFlight, random)
+    now < until ? { after: 1, outcome: Outcome.failed } : answers(20)(now, inFlight, random)
 
-const hangs: Server = () => ({ after: Infinity, outcome: Load.failed })
+const hangs: Server = () => ({ after: Infinity, outcome: Outcome.failed })
 
 /** Fails that often, quickly. */
 const flaky =
   (share: number, well: Server): Server =>
   (now, inFlight, random) =>
-    random() < share ? { after: 1, outcome: Load.failed } : well(now, inFlight, random)
+    random() < share ? { after: 1, outcome: Outcome.failed } : well(now, inFlight, random)
 
 const ejections = (events: ReadonlyArray<Roster.Event>) =>
   events.filter((event) => event._tag === "HealthChanged" && event.health._tag === "Ejected").length
@@ -47,7 +47,7 @@ const queueing = (mean: number): Server => {
   return (now, _inFlight, random) => {
     const worker = free.indexOf(Math.min(...free))
     free[worker] = Math.max(now, free[worker]) - mean * Math.log(1 - random())
-    return { after: free[worker] - now, outcome: Load.succeeded }
+    return { after: free[worker] - now, outcome: Outcome.succeeded }
   }
 }
 

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Load } from "@muster/core"
+import { Load, Outcome } from "@muster/core"
 import { defaults, seeded } from "./fixtures/Simulation.ts"
 
 const fresh = (instances = 1) => {
@@ -7,48 +7,62 @@ const fresh = (instances = 1) => {
   return { load, slots: Array.from({ length: instances }, () => Load.join(load, 1, 0)) }
 }
 
-/** The latency estimate of an idle instance that does not fail: the cost is nothing else then. */
-const latency = Load.cost
+/** Makes the latency of an instance known: it answers in so many milliseconds, again and again. */
+const known = (load: Load.Load, slot: number, latency: number, now = 0) => {
+  for (let answer = 0; answer < 5; answer++) Load.record(load, slot, Outcome.succeeded, latency, now)
+}
 
 const close = (actual: number, expected: number, within = 1e-3) => assert.approximately(actual, expected, within)
 
 describe("Load", () => {
-  it("takes a slower answer for the latency at once, and a faster one slowly", () => {
+  it("takes slower answers for the latency at once, and faster ones slowly", () => {
     const { load, slots } = fresh()
-    Load.record(load, slots[0], Load.succeeded, 20, 0)
-    Load.record(load, slots[0], Load.succeeded, 200, 100)
-    close(latency(load, slots[0], 100), 200)
-    Load.record(load, slots[0], Load.succeeded, 20, 10_100)
-    close(latency(load, slots[0], 10_100), 200 * Math.exp(-1) + 20 * (1 - Math.exp(-1)))
+    known(load, slots[0], 20)
+    Load.record(load, slots[0], Outcome.succeeded, 200, 90)
+    Load.record(load, slots[0], Outcome.succeeded, 210, 100)
+    close(Load.latency(load, slots[0], 100), 200)
+    Load.record(load, slots[0], Outcome.succeeded, 20, 10_100)
+    close(Load.latency(load, slots[0], 10_100), 200 * Math.exp(-1) + 20 * (1 - Math.exp(-1)))
+  })
+
+  it("does not take one slow answer for a slow instance", () => {
+    const { load, slots } = fresh()
+    known(load, slots[0], 20)
+    Load.record(load, slots[0], Outcome.succeeded, 500, 0)
+    close(Load.latency(load, slots[0], 0), 20)
   })
 
   it("forgets a latency with a time constant of 10 s, and reading changes nothing", () => {
     const { load, slots } = fresh()
-    Load.record(load, slots[0], Load.succeeded, 100, 0)
-    for (let now = 0; now < 10_000; now += 100) latency(load, slots[0], now)
-    close(latency(load, slots[0], 10_000), 100 * Math.exp(-1))
-    close(latency(load, slots[0], 10_000), 100 * Math.exp(-1))
+    known(load, slots[0], 100)
+    for (let now = 0; now < 10_000; now += 100) Load.cost(load, slots[0], slots[0], now)
+    close(Load.latency(load, slots[0], 10_000), 100 * Math.exp(-1))
+    close(Load.latency(load, slots[0], 10_000), 100 * Math.exp(-1))
   })
 
-  it("expects 30 ms of everybody at first, and then the median of those that answered", () => {
+  it("knows a latency after five answers, and expects of the others the median of what it knows, or 30 ms", () => {
     const { load, slots } = fresh(4)
-    close(latency(load, slots[0], 0), 30)
-    Load.record(load, slots[0], Load.succeeded, 5, 0)
-    close(latency(load, slots[3], 0), 5)
-    Load.record(load, slots[1], Load.succeeded, 7, 0)
-    Load.record(load, slots[2], Load.succeeded, 100, 0)
-    close(latency(load, slots[3], 0), 7)
-    close(latency(load, Load.join(load, 1, 0), 0), 7)
+    close(Load.latency(load, slots[0], 0), 30)
+    for (const answer of [500, 100, 50, 5]) Load.record(load, slots[0], Outcome.succeeded, answer, 0)
+    assert.isFalse(Load.isKnown(load, slots[0]))
+    Load.record(load, slots[0], Outcome.succeeded, 5, 0)
+    assert.isTrue(Load.isKnown(load, slots[0]))
+    close(Load.latency(load, slots[0], 0), 5)
+    close(Load.latency(load, slots[3], 0), 5)
+    known(load, slots[1], 7)
+    known(load, slots[2], 100)
+    close(Load.latency(load, slots[3], 0), 7)
+    close(Load.latency(load, Load.join(load, 1, 0), 0), 7)
   })
 
   it("never takes failing fast for being fast, but a slow failure for being slow", () => {
     const { load, slots } = fresh()
-    Load.record(load, slots[0], Load.succeeded, 20, 0)
-    const before = Load.cost(load, slots[0], 0)
-    Load.record(load, slots[0], Load.failed, 1, 0)
-    assert.isAbove(Load.cost(load, slots[0], 0), before)
-    Load.record(load, slots[0], Load.failed, 2000, 0)
-    assert.isAbove(Load.cost(load, slots[0], 0) / Load.pressure(load, slots[0], 0), 1999)
+    known(load, slots[0], 20)
+    const before = Load.cost(load, slots[0], slots[0], 0)
+    Load.record(load, slots[0], Outcome.failed, 1, 0)
+    assert.isAbove(Load.cost(load, slots[0], slots[0], 0), before)
+    Load.record(load, slots[0], Outcome.failed, 2000, 0)
+    close(Load.latency(load, slots[0], 0), 2000)
   })
 
   it("keeps 1 % of errors at 1 000 requests per second near 0.01 for ten minutes", () => {
@@ -57,30 +71,30 @@ describe("Load", () => {
     let sum = 0
     let last = 0
     for (let request = 1; request <= 600_000; request++) {
-      Load.record(load, slots[0], random() < 0.01 ? Load.failed : Load.succeeded, 20, request)
+      Load.record(load, slots[0], random() < 0.01 ? Outcome.failed : Outcome.succeeded, 20, request)
       if (request <= 500_000) continue
       sum += Load.failureRate(load, slots[0], request)
       last = request
     }
     close(sum / 100_000, 0.01, 0.003)
-    close(Load.successRate(load, slots[0]), 0.99, 0.003)
-    close(Load.requestsInWindow(load, slots[0]), 30_000, 50)
+    close(Load.evidence(load, slots[0]).successRate, 0.99, 0.003)
+    close(Load.evidence(load, slots[0]).requests, 30_000, 50)
     assert.isBelow(Load.failureRate(load, slots[0], last + 10_000), 0.001)
   })
 
   it("is mild to a single failure and severe to a streak", () => {
     const { load, slots } = fresh()
     const pressures = [1, 2, 3, 4].map((at) => {
-      Load.record(load, slots[0], Load.failed, 1, at)
+      Load.record(load, slots[0], Outcome.failed, 1, at)
       return Load.pressure(load, slots[0], at)
     })
     assert.isBelow(pressures[0], 2)
     assert.isAbove(pressures[1], 4)
     assert.isAbove(pressures[2], 40)
     assert.isAbove(pressures[3], 5000)
-    assert.strictEqual(Load.failuresInARow(load, slots[0]), 4)
-    Load.record(load, slots[0], Load.succeeded, 1, 5)
-    assert.strictEqual(Load.failuresInARow(load, slots[0]), 0)
+    assert.strictEqual(Load.evidence(load, slots[0]).streak, 4)
+    Load.record(load, slots[0], Outcome.succeeded, 1, 5)
+    assert.strictEqual(Load.evidence(load, slots[0]).streak, 0)
   })
 
   it("honours a push-back until it is over, but not for longer than 30 s, and takes it for no failure in a row", () => {
@@ -90,34 +104,34 @@ describe("Load", () => {
     assert.isAbove(Load.pressure(load, slots[0], 1999), 1000)
     assert.isFalse(Load.isPushedBack(load, slots[0], 2000))
     assert.isBelow(Load.pressure(load, slots[0], 2000), 1.5)
-    assert.strictEqual(Load.failuresInARow(load, slots[0]), 0)
-    assert.strictEqual(Load.requestsInWindow(load, slots[0]), 0)
+    assert.strictEqual(Load.evidence(load, slots[0]).streak, 0)
+    assert.strictEqual(Load.evidence(load, slots[0]).requests, 0)
     Load.record(load, slots[0], { _tag: "PushedBack", retryAfter: 3_600_000 }, 1, 2000)
     assert.isFalse(Load.isPushedBack(load, slots[0], 32_000))
   })
 
   it("F-c1: takes an interruption for the time that was spent, if that is above the estimate, and never for a failure", () => {
     const { load, slots } = fresh()
-    Load.record(load, slots[0], Load.succeeded, 20, 0)
-    Load.record(load, slots[0], Load.interrupted, 5, 0)
-    close(latency(load, slots[0], 0), 20)
-    Load.record(load, slots[0], Load.interrupted, 500, 0)
-    close(latency(load, slots[0], 0), 500)
+    known(load, slots[0], 20)
+    Load.record(load, slots[0], Outcome.interrupted, 5, 0)
+    close(Load.latency(load, slots[0], 0), 20)
+    Load.record(load, slots[0], Outcome.interrupted, 500, 0)
+    close(Load.latency(load, slots[0], 0), 500)
     assert.strictEqual(Load.failureRate(load, slots[0], 0), 0)
-    assert.strictEqual(Load.failuresInARow(load, slots[0]), 0)
-    assert.strictEqual(Load.successRate(load, slots[0]), 1)
+    assert.strictEqual(Load.evidence(load, slots[0]).streak, 0)
+    assert.strictEqual(Load.evidence(load, slots[0]).successRate, 1)
   })
 
-  it("doubts an instance more with every caller that gives up without an answer between, up to eight times", () => {
+  it("doubts an instance more with every caller that gives up without an answer between, up to 16 times", () => {
     const { load, slots } = fresh()
-    const seen = [1, 2, 3, 4, 5].map(() => {
-      Load.record(load, slots[0], Load.interrupted, 100, 0)
-      return Math.round(latency(load, slots[0], 0))
+    const seen = [1, 2, 3, 4, 5, 6].map(() => {
+      Load.record(load, slots[0], Outcome.interrupted, 100, 0)
+      return Math.round(Load.latency(load, slots[0], 0))
     })
-    assert.deepStrictEqual(seen, [100, 200, 400, 800, 800])
-    Load.record(load, slots[0], Load.succeeded, 20, 100_000)
-    Load.record(load, slots[0], Load.interrupted, 100, 100_000)
-    close(latency(load, slots[0], 100_000), 100)
+    assert.deepStrictEqual(seen, [100, 200, 400, 800, 1600, 1600])
+    Load.record(load, slots[0], Outcome.succeeded, 20, 200_000)
+    Load.record(load, slots[0], Outcome.interrupted, 100, 200_000)
+    close(Load.latency(load, slots[0], 200_000), 100)
   })
 
   it("counts what is in flight relative to the weight", () => {
@@ -134,33 +148,34 @@ describe("Load", () => {
   it("does not give a slot away while requests of the instance that left are in flight, and gives it away clean", () => {
     const { load, slots } = fresh(1)
     Load.start(load, slots[0])
-    Load.record(load, slots[0], Load.failed, 2000, 0)
+    Load.record(load, slots[0], Outcome.failed, 2000, 0)
     Load.leave(load, slots[0])
     assert.notStrictEqual(Load.join(load, 1, 0), slots[0])
     Load.end(load, slots[0])
     const reused = Load.join(load, 1, 0)
     assert.strictEqual(reused, slots[0])
-    close(Load.cost(load, reused, 0), 30)
+    close(Load.latency(load, reused, 0), 30)
     assert.strictEqual(Load.requestsInFlight(load, reused), 0)
-    assert.strictEqual(Load.failuresInARow(load, reused), 0)
+    assert.strictEqual(Load.evidence(load, reused).streak, 0)
   })
 
   it("forgives an instance that proved to be well", () => {
     const { load, slots } = fresh()
-    for (let request = 0; request < 5; request++) Load.record(load, slots[0], Load.failed, 2000, 0)
+    for (let request = 0; request < 5; request++) Load.record(load, slots[0], Outcome.failed, 2000, 0)
     Load.pardon(load, slots[0], 20)
-    close(Load.cost(load, slots[0], 0), 20)
-    assert.strictEqual(Load.successRate(load, slots[0]), 1)
+    close(Load.latency(load, slots[0], 0), 20)
+    assert.strictEqual(Load.failureRate(load, slots[0], 0), 0)
+    assert.strictEqual(Load.evidence(load, slots[0]).successRate, 1)
   })
 
   it("knows how the others fare", () => {
     const { load, slots } = fresh(2)
     for (let request = 0; request < 10; request++) {
-      Load.record(load, slots[0], Load.failed, 20, 0)
-      Load.record(load, slots[1], request < 5 ? Load.failed : Load.succeeded, 20, 0)
+      Load.record(load, slots[0], Outcome.failed, 20, 0)
+      Load.record(load, slots[1], request < 5 ? Outcome.failed : Outcome.succeeded, 20, 0)
     }
-    close(Load.successRateOfOthers(load, slots[0]), 0.5)
-    close(Load.successRateOfOthers(load, slots[1]), 0)
+    close(Load.evidence(load, slots[0]).successRateOfOthers, 0.5)
+    close(Load.evidence(load, slots[1]).successRateOfOthers, 0)
   })
 
   it("warms up linearly from the floor", () => {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Candidates, Load, Pick } from "@muster/core"
+import { Candidates, Load, Outcome, Pick } from "@muster/core"
 import { defaults, seeded } from "./fixtures/Simulation.ts"
 
 const setUp = (weights: ReadonlyArray<number>) => {
@@ -7,6 +7,13 @@ const setUp = (weights: ReadonlyArray<number>) => {
   const candidates = Candidates.make()
   for (const weight of weights) Candidates.add(candidates, Load.join(load, weight, 0), weight)
   return { load, candidates }
+}
+
+/** Makes the latencies of the instances known, in order. */
+const known = (load: Load.Load, ...latencies: ReadonlyArray<number>) => {
+  for (const [slot, latency] of latencies.entries()) {
+    for (let answer = 0; answer < 5; answer++) Load.record(load, slot, Outcome.succeeded, latency, 0)
+  }
 }
 
 const shares = (
@@ -31,20 +38,28 @@ describe("Pick", () => {
 
   it("p2c takes the cheaper of two, and with two candidates always looks at both", () => {
     const pair = setUp([1, 1])
-    Load.record(pair.load, 0, Load.succeeded, 200, 0)
-    Load.record(pair.load, 1, Load.succeeded, 20, 0)
+    known(pair.load, 200, 20)
     assert.deepStrictEqual(shares(Pick.p2c, pair), [0, 1])
   })
 
   it("p2c never takes the most expensive of three", () => {
     const three = setUp([1, 1, 1])
-    for (const [slot, latency] of [200, 20, 20].entries()) Load.record(three.load, slot, Load.succeeded, latency, 0)
+    known(three.load, 200, 20, 20)
     assert.strictEqual(shares(Pick.p2c, three)[0], 0)
+  })
+
+  it("p2c does not hold the latency of an instance that hardly answered yet against it, or for it", () => {
+    const pair = setUp([1, 1])
+    known(pair.load, 20)
+    for (let answer = 0; answer < 4; answer++) Load.record(pair.load, 1, Outcome.succeeded, 200, 0)
+    assert.approximately(shares(Pick.p2c, pair)[1], 0.5, 0.02)
+    Load.record(pair.load, 1, Outcome.succeeded, 200, 0)
+    assert.strictEqual(shares(Pick.p2c, pair)[1], 0)
   })
 
   it("p2c takes costs within the noise for equal, and then follows the weights", () => {
     const near = setUp([1, 1, 2])
-    for (const [slot, latency] of [20, 24, 22].entries()) Load.record(near.load, slot, Load.succeeded, latency, 0)
+    known(near.load, 20, 24, 22)
     const [light, other, heavy] = shares(Pick.p2c, near)
     assert.approximately(light, 0.25, 0.02)
     assert.approximately(other, 0.25, 0.02)
@@ -53,14 +68,13 @@ describe("Pick", () => {
 
   it("p2c leaves a heavy one that fails alone, though it is often drawn twice", () => {
     const uneven = setUp([100, 1, 1])
-    for (let failure = 0; failure < 4; failure++) Load.record(uneven.load, 0, Load.failed, 1, 0)
+    for (let failure = 0; failure < 4; failure++) Load.record(uneven.load, 0, Outcome.failed, 1, 0)
     assert.strictEqual(shares(Pick.p2c, uneven)[0], 0)
   })
 
   it("leastLoaded looks at requests in flight, not at latency", () => {
     const pair = setUp([1, 1])
-    Load.record(pair.load, 0, Load.succeeded, 200, 0)
-    Load.record(pair.load, 1, Load.succeeded, 20, 0)
+    known(pair.load, 200, 20)
     Load.start(pair.load, 1)
     assert.deepStrictEqual(shares(Pick.leastLoaded, pair), [1, 0])
   })
@@ -76,8 +90,7 @@ describe("Pick", () => {
 
   it("gives a cold instance its growing share although it is the cheaper one of two", () => {
     const pair = setUp([1, 1])
-    Load.record(pair.load, 0, Load.succeeded, 30, 0)
-    Load.record(pair.load, 1, Load.succeeded, 20, 0)
+    known(pair.load, 30, 20)
     Load.warm(pair.load, 1, 0, 10_000, 0.1)
     const at = (now: number) => shares(Pick.p2c, pair, { now })[1]
     assert.approximately(at(0), 0.1, 0.02)
@@ -97,17 +110,17 @@ describe("Pick", () => {
   it("does not send the requests that a cold instance is spared to a broken one", () => {
     const three = setUp([1, 1, 1])
     Load.warm(three.load, 2, 0, 10_000, 0.1)
-    for (let failure = 0; failure < 4; failure++) Load.record(three.load, 0, Load.failed, 1, 0)
+    for (let failure = 0; failure < 4; failure++) Load.record(three.load, 0, Outcome.failed, 1, 0)
     assert.isBelow(shares(Pick.p2c, three)[0], 0.001)
     const pair = setUp([1, 1])
     Load.warm(pair.load, 1, 0, 10_000, 0.1)
-    for (let failure = 0; failure < 4; failure++) Load.record(pair.load, 0, Load.failed, 1, 0)
+    for (let failure = 0; failure < 4; failure++) Load.record(pair.load, 0, Outcome.failed, 1, 0)
     assert.strictEqual(shares(Pick.p2c, pair)[0], 0)
   })
 
   it("sends them to the best of a few others instead", () => {
     const four = setUp([1, 1, 1, 1])
-    for (const [slot, latency] of [160, 20, 20, 20].entries()) Load.record(four.load, slot, Load.succeeded, latency, 0)
+    known(four.load, 160, 20, 20, 20)
     Load.warm(four.load, 2, 0, 10_000, 0.1)
     Load.warm(four.load, 3, 0, 10_000, 0.1)
     assert.isBelow(shares(Pick.p2c, four)[0], 0.06)
@@ -115,7 +128,7 @@ describe("Pick", () => {
 
   it("p2c compares two also where weights are uneven", () => {
     const uneven = setUp([1, 2, 4])
-    for (const [slot, latency] of [20, 20, 40].entries()) Load.record(uneven.load, slot, Load.succeeded, latency, 0)
+    known(uneven.load, 20, 20, 60)
     const heavy = shares(Pick.p2c, uneven)[2]
     assert.isAbove(heavy, 0.2)
     assert.isBelow(heavy, 0.45)

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
-import { Attempt, type Change, type Endpoint, Health, Load, Roster, Snapshot } from "@muster/core"
+import { Attempt, type Change, type Endpoint, Health, Load, Outcome, Roster, Snapshot } from "@muster/core"
 import { delta, id, Move } from "./fixtures/arbitrary.ts"
 import { defaults, endpoint, epoch, seeded } from "./fixtures/Simulation.ts"
 
@@ -27,7 +27,7 @@ const setUp = (...endpoints: ReadonlyArray<Endpoint.Endpoint>) => {
       change(...ids.map((name) => ({ _tag: "Removed", id: id(name) }) as const)),
     pick: (after: ReadonlyArray<Attempt.Attempt> = [], repeatable = true) =>
       Attempt.pick(roster, world.now, random, repeatable, after),
-    finish: (attempt: Attempt.Attempt, outcome: Load.Outcome, after = 20) => {
+    finish: (attempt: Attempt.Attempt, outcome: Outcome.Outcome, after = 20) => {
       world.now += after
       Attempt.settle(roster, attempt, outcome, world.now, random)
       Attempt.end(roster, attempt)
@@ -65,7 +65,7 @@ const attemptOn = ({ pick, roster }: World, name: string): Attempt.Attempt => {
 
 const eject = (world: World, name: string) => {
   const attempt = attemptOn(world, name)
-  world.finish(attempt, Load.refused, 1)
+  world.finish(attempt, Outcome.refused, 1)
 }
 
 const healthOf = ({ roster }: World, name: string) => roster.members.get(id(name))?.health
@@ -152,7 +152,7 @@ describe("Roster", () => {
     eject(world, "a")
     world.put(endpoint("a", { port: 9, startedAt: epoch }))
     assert.strictEqual(healthOf(world, "a")?._tag, "Warming")
-    world.finish(late, Load.failed, 5000)
+    world.finish(late, Outcome.failed, 5000)
     assert.strictEqual(Load.failureRate(world.roster.load, attemptOn(world, "a").member.slot, world.world.now), 0)
   })
 
@@ -166,10 +166,10 @@ describe("Roster", () => {
     assert.isTrue(probe?.isProbe)
     assert.strictEqual(probe?.member.id, "b")
     assert.strictEqual(world.picked(), "ac", "one probe at a time")
-    if (probe !== undefined) world.finish(probe, Load.succeeded)
+    if (probe !== undefined) world.finish(probe, Outcome.succeeded)
     assert.strictEqual(healthOf(world, "b")?._tag, "Warming")
     world.world.now += 4000
-    world.finish(attemptOn(world, "b"), Load.succeeded)
+    world.finish(attemptOn(world, "b"), Outcome.succeeded)
     assert.strictEqual(healthOf(world, "b")?._tag, "Healthy")
     assert.deepStrictEqual(
       world.events.flatMap((event) => (event._tag === "HealthChanged" ? [event.health._tag] : [])),
@@ -181,14 +181,14 @@ describe("Roster", () => {
     const world = setUp(...three)
     const older = [attemptOn(world, "b"), attemptOn(world, "b"), attemptOn(world, "b")]
     eject(world, "b")
-    world.finish(older[0], Load.succeeded)
+    world.finish(older[0], Outcome.succeeded)
     assert.strictEqual(healthOf(world, "b")?._tag, "Ejected")
     world.world.now += 1000
     const probe = world.pick()
-    world.finish(older[1], Load.failed)
-    world.finish(older[2], Load.succeeded)
+    world.finish(older[1], Outcome.failed)
+    world.finish(older[2], Outcome.succeeded)
     assert.strictEqual(healthOf(world, "b")?._tag, "Probing")
-    if (probe !== undefined) world.finish(probe, Load.failed)
+    if (probe !== undefined) world.finish(probe, Outcome.failed)
     const health = healthOf(world, "b")
     assert.strictEqual(health?._tag === "Ejected" ? health.attempt : 0, 2)
   })
@@ -197,12 +197,12 @@ describe("Roster", () => {
     const world = setUp(...three)
     const hanging = [1, 2, 3, 4, 5].map(() => attemptOn(world, "b"))
     world.world.now += 2000
-    for (const attempt of hanging) world.finish(attempt, Load.failed, 0)
+    for (const attempt of hanging) world.finish(attempt, Outcome.failed, 0)
     assert.strictEqual(healthOf(world, "b")?._tag, "Ejected")
     world.world.now += 1000
     const probe = world.pick()
-    if (probe !== undefined) world.finish(probe, Load.succeeded)
-    assert.approximately(Load.cost(world.roster.load, hanging[0].member.slot, world.world.now), 20, 1)
+    if (probe !== undefined) world.finish(probe, Outcome.succeeded)
+    assert.approximately(Load.latency(world.roster.load, hanging[0].member.slot, world.world.now), 20, 1)
   })
 
   it("does not bring an instance that left back when its probe is answered", () => {
@@ -211,7 +211,7 @@ describe("Roster", () => {
     world.world.now += 1000
     const probe = world.pick()
     world.remove("b")
-    if (probe !== undefined) world.finish(probe, Load.succeeded)
+    if (probe !== undefined) world.finish(probe, Outcome.succeeded)
     assert.strictEqual(Roster.size(world.roster), 2)
     assert.strictEqual(world.picked(), "ac")
   })
@@ -220,7 +220,7 @@ describe("Roster", () => {
     const world = setUp(endpoint("a"))
     const first = attemptOn(world, "a")
     world.remove("a")
-    world.finish(first, Load.failed)
+    world.finish(first, Outcome.failed)
     world.put(endpoint("b"))
     assert.strictEqual(world.pick([first])?.member.id, "b")
   })
@@ -230,7 +230,7 @@ describe("Roster", () => {
     eject(world, "b")
     world.world.now += 1000
     const probe = world.pick()
-    if (probe !== undefined) world.finish(probe, Load.interrupted)
+    if (probe !== undefined) world.finish(probe, Outcome.interrupted)
     assert.strictEqual(healthOf(world, "b")?._tag, "Ejected")
     assert.strictEqual(world.pick()?.member.id, "b")
   })
@@ -251,7 +251,8 @@ describe("Roster", () => {
     const world = setUp(...many)
     for (const { id } of many.slice(0, 6)) {
       const attempt = attemptOn(world, id)
-      for (let failure = 0; failure < 6; failure++) Attempt.settle(world.roster, attempt, Load.failed, 0, world.random)
+      for (let failure = 0; failure < 6; failure++)
+        Attempt.settle(world.roster, attempt, Outcome.failed, 0, world.random)
       Attempt.end(world.roster, attempt)
     }
     assert.strictEqual(world.roster.ejected.size, 2)
@@ -275,7 +276,7 @@ describe("Roster", () => {
 
   it("F-s11: never takes the only instance out", () => {
     const world = setUp(endpoint("a"))
-    for (let failure = 0; failure < 50; failure++) world.finish(attemptOn(world, "a"), Load.refused)
+    for (let failure = 0; failure < 50; failure++) world.finish(attemptOn(world, "a"), Outcome.refused)
     assert.strictEqual(world.picked(), "a")
     assert.strictEqual(world.pick([attemptOn(world, "a")]), undefined)
   })
@@ -305,11 +306,11 @@ describe("Roster", () => {
     assert.strictEqual(world.picked(), "a", "those that stepped aside are back")
 
     world.finish(third, { _tag: "PushedBack", retryAfter: 5000 })
-    world.finish(first, Load.failed)
-    world.finish(second, Load.failed)
+    world.finish(first, Outcome.failed)
+    world.finish(second, Outcome.failed)
     assert.strictEqual(world.pick([first, second]), undefined)
-    world.finish(first, Load.refused)
-    world.finish(second, Load.refused)
+    world.finish(first, Outcome.refused)
+    world.finish(second, Outcome.refused)
     assert.strictEqual(world.pick([first, second])?.member.id, "d")
   })
 
@@ -324,7 +325,7 @@ describe("Roster", () => {
       if (n % 100 === 0) world.put(endpoint("b", { port: 2 }))
       if (random() < 0.5) continue
       for (const attempt of open.splice(0)) {
-        world.finish(attempt, Load.interrupted, 0)
+        world.finish(attempt, Outcome.interrupted, 0)
         Attempt.end(world.roster, attempt)
       }
     }
@@ -339,10 +340,10 @@ describe("Roster", () => {
   it("does not take the length of a broken answer for its latency", () => {
     const world = setUp(endpoint("a"))
     const attempt = attemptOn(world, "a")
-    world.finish(attempt, Load.succeeded)
-    world.finish(attempt, Load.failed, 3_600_000)
-    assert.isBelow(Load.cost(world.roster.load, attempt.member.slot, world.world.now), 100)
-    assert.strictEqual(Load.failuresInARow(world.roster.load, attempt.member.slot), 1)
+    world.finish(attempt, Outcome.succeeded)
+    world.finish(attempt, Outcome.failed, 3_600_000)
+    assert.isBelow(Load.latency(world.roster.load, attempt.member.slot, world.world.now), 100)
+    assert.strictEqual(Load.evidence(world.roster.load, attempt.member.slot).streak, 1)
   })
 
   it("warms up from the registered start, but nobody started later than we saw it", () => {
@@ -369,7 +370,7 @@ describe("Roster", () => {
       world.remove(`i${change}`)
       world.put(endpoint(`j${change}`, { port: 20_000 + change }))
       const attempt = world.pick()
-      if (attempt !== undefined) world.finish(attempt, Load.succeeded, 0)
+      if (attempt !== undefined) world.finish(attempt, Outcome.succeeded, 0)
     }
     assert.strictEqual(Roster.size(roster), 10_000)
     assert.strictEqual(roster.members.size, 10_000)
