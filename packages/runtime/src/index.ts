@@ -3,6 +3,9 @@
  * one namespace.
  */
 export * as Advertise from "./Advertise.ts"
+export * as BalancedHttpClient from "./BalancedHttpClient.ts"
+export * as Balancer from "./Balancer.ts"
+export * as BalancerError from "./BalancerError.ts"
 export * as ConnectProbe from "./ConnectProbe.ts"
 export * as Discovery from "./Discovery.ts"
 export * as Registrar from "./Registrar.ts"

@@ -66,7 +66,8 @@ const announce = (before: State.DiscoveryState, after: State.DiscoveryState): Ef
   }
 }
 
-const describe = (cause: State.Cause | undefined): string => {
+/** Why the registry is not being followed, in words. */
+export const describe = (cause: State.Cause | undefined): string => {
   switch (cause?._tag) {
     case "Failed":
       return cause.error.message

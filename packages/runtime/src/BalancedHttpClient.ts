@@ -1,0 +1,202 @@
+/**
+ * An `HttpClient` for which `http://orders/x` means the service `orders`: each attempt goes to the instance that the
+ * balancer chooses, and everything else is the client below, so HTTP APIs and RPC over HTTP are balanced as they are.
+ *
+ * A service is a host that `Services` knows, in a URL without a port; every other URL passes through untouched. A refused
+ * request is sent elsewhere, always; one that may have been executed only if it is idempotent and its body is still
+ * there. What cannot be helped comes back as it is: the last response, or an `HttpClientError` whose cause is a
+ * `BalancerError`. Nothing is ever sent twice that may not be executed twice.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { type Endpoint, ServiceName } from "@muster/core/Endpoint"
+import * as Outcome from "@muster/core/Outcome"
+import * as Policy from "@muster/core/Policy"
+import { type Attempt, Balancer } from "./Balancer.ts"
+import type { BalancerError } from "./BalancerError.ts"
+import * as HeldResponse from "./internal/heldResponse.ts"
+import * as Exchange from "./internal/httpExchange.ts"
+
+/**
+ * Which hosts are services. Default: those of a single label, which is neither `localhost` nor a number: `orders` is one,
+ * `orders.example.com`, `10.0.0.1` and `localhost` are not. A URL with a port is an address whatever its host.
+ *
+ * To say exactly which: `Layer.succeed(BalancedHttpClient.Services, (host) => host === "orders")`.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Services = Context.Reference<(host: string) => boolean>("@muster/runtime/BalancedHttpClient/Services", {
+  defaultValue: () => (host) => !host.includes(".") && host !== "localhost" && !/^(?:\d+|0x[\da-f]+)$/.test(host)
+})
+
+/**
+ * Whether the requests of an effect may be executed twice, whatever their method. By default GET, HEAD, OPTIONS, TRACE,
+ * PUT and DELETE may, and every request with an `Idempotency-Key`.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Idempotent = Context.Reference<boolean | undefined>("@muster/runtime/BalancedHttpClient/Idempotent", {
+  defaultValue: () => undefined
+})
+
+/**
+ * Says that the requests of this effect may be executed twice.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const idempotent: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = Effect.provideService(
+  Idempotent,
+  true
+)
+
+/**
+ * The client over the one below it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.gen(function* () {
+  const below = yield* HttpClient.HttpClient
+  const balancer = yield* Balancer
+  const clock = yield* Clock.Clock
+  const scope = yield* Scope.Scope
+
+  const classify = (exit: Exit.Exit<Response, Failure>): Outcome.Outcome => {
+    if (Exit.isSuccess(exit)) return Exchange.ofResponse(exit.value, clock.currentTimeMillisUnsafe())
+    const error = Exit.findErrorOption(exit)
+    if (Option.isNone(error)) return Outcome.interrupted
+    return error.value._tag === "BalancerError" ? Outcome.failed : Exchange.ofError(error.value)
+  }
+
+  /** Reads to the end what nobody wants, so that the connection can be used again. */
+  const discard = (response: Response, within: Duration.Duration) =>
+    response.stream.pipe(Stream.runDrain, Effect.timeoutOption(within), Effect.ignore, Effect.forkIn(scope))
+
+  const send = (call: Call, after: ReadonlyArray<Attempt>): Effect.Effect<Response, Failure> => {
+    const { isRepeatable, limits, request, target } = call
+    let current: Attempt | undefined
+
+    /** What came of it, unless another instance does better. */
+    const unlessElsewhere = (result: Effect.Effect<Response, Failure>, why: string) => {
+      if (current === undefined || after.length + 1 >= limits.attempts) return result
+      const { id } = current.picked.endpoint
+      return send(call, [...after, current]).pipe(
+        Effect.tap(() => Effect.logDebug(`answered elsewhere than by ${id}: ${why}`)),
+        Effect.catchIf(isNotTried, () => result)
+      )
+    }
+
+    return balancer
+      .use(
+        target.service,
+        (endpoint, attempt) => {
+          current = attempt
+          const sent = below.execute(addressed(request, target, endpoint))
+          return Effect.map(sent, (response) => HeldResponse.make(response, attempt.hold()))
+        },
+        { classify, isRepeatable, after }
+      )
+      .pipe(
+        Effect.matchEffect({
+          onSuccess: (response) => {
+            const result = Effect.succeed(response)
+            if (!isRepeatable || !Exchange.isWorthRetrying(response)) return result
+            return Effect.tap(unlessElsewhere(result, `status ${response.status}`), (better) =>
+              better === response ? Effect.void : discard(response, limits.deadline)
+            )
+          },
+          onFailure: (error) => {
+            const result = Effect.fail(error)
+            const mayBeSent = isRepeatable || current?.picked.outcome?._tag === "Refused"
+            return mayBeSent ? unlessElsewhere(result, error.message) : result
+          }
+        })
+      )
+  }
+
+  return HttpClient.makeWith<HttpClientError.HttpClientError, never, HttpClientError.HttpClientError, never>(
+    Effect.flatMap((request) =>
+      Effect.withFiber((fiber) => {
+        const target = targetOf(request.url)
+        if (target === undefined || !fiber.getRef(Services)(target.service)) return below.execute(request)
+        const isIdempotent = fiber.getRef(Idempotent) ?? Exchange.isIdempotent(request)
+        const limits = fiber.getRef(Policy.Attempt)
+        const call = { request, target, limits, isRepeatable: isIdempotent && Exchange.isReplayable(request) }
+        return Effect.catchTag(send(call, []), "BalancerError", (error) => Effect.fail(transportError(request, error)))
+      })
+    ),
+    Effect.succeed
+  )
+})
+
+/**
+ * An `HttpClient` that balances, over the `HttpClient` it is provided with.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<HttpClient.HttpClient, never, HttpClient.HttpClient | Balancer> = Layer.effect(
+  HttpClient.HttpClient,
+  make
+)
+
+type Response = HttpClientResponse.HttpClientResponse
+type Request = HttpClientRequest.HttpClientRequest
+type Failure = HttpClientError.HttpClientError | BalancerError
+
+/** A request to a service, and what may be done to have it answered. */
+interface Call {
+  readonly request: Request
+  readonly target: Target
+  readonly limits: { readonly attempts: number; readonly deadline: Duration.Duration }
+  readonly isRepeatable: boolean
+}
+
+/** A URL that may mean a service: what follows the host is kept as it is. */
+interface Target {
+  readonly scheme: string
+  readonly service: ServiceName
+  readonly rest: string
+}
+
+/** Scheme and host of a URL without port and user. */
+const withoutPort = /^(https?):\/\/([^/?#@:[\]]+)(?=[/?#]|$)/i
+
+const isServiceName = Schema.is(ServiceName)
+
+const targetOf = (url: string): Target | undefined => {
+  const match = withoutPort.exec(url)
+  if (match === null) return undefined
+  const service = match[2].toLowerCase()
+  return isServiceName(service) ? { scheme: match[1], service, rest: url.slice(match[0].length) } : undefined
+}
+
+/** The same request to an instance; the instance still hears the name of the service as its `Host`. */
+const addressed = (request: Request, { rest, scheme, service }: Target, { address }: Endpoint): Request => {
+  const moved = HttpClientRequest.setUrl(request, `${scheme}://${address}${rest}`)
+  return "host" in request.headers ? moved : HttpClientRequest.setHeader(moved, "host", service)
+}
+
+/** Whether another attempt was not even made. */
+const isNotTried = (error: Failure): boolean =>
+  error._tag === "BalancerError" && (error.reason._tag === "AllExcluded" || error.reason._tag === "BudgetSpent")
+
+const transportError = (request: Request, cause: BalancerError): HttpClientError.HttpClientError =>
+  new HttpClientError.HttpClientError({
+    reason: new HttpClientError.TransportError({ request, cause, description: cause.message })
+  })

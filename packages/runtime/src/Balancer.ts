@@ -1,0 +1,270 @@
+/**
+ * Sends each request to the instance that is most likely to answer it well, and learns from how it went.
+ *
+ * One actor for each service that somebody asked for, over Discovery. Choosing is synchronous and waits for nobody once
+ * an instance is known; what was learned survives every change of the list. `use` is the whole contract: it chooses,
+ * bounds the attempt by the balancer's own deadline, and records every exit. It never retries: who knows what the
+ * request is decides that, and asks again with `after`. It has no span of its own, which would cost more than all of
+ * this; the spans and log lines inside an attempt name the service and the instance.
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberMap from "effect/FiberMap"
+import * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import type * as Core from "@muster/core/Attempt"
+import * as DiscoveryState from "@muster/core/DiscoveryState"
+import type { Endpoint, ServiceName } from "@muster/core/Endpoint"
+import type { Health } from "@muster/core/Health"
+import * as Outcome from "@muster/core/Outcome"
+import * as Policy from "@muster/core/Policy"
+import type * as Roster from "@muster/core/Roster"
+import {
+  AllExcluded,
+  BalancerError,
+  type BalancerErrorReason,
+  BudgetSpent,
+  DeadlineExceeded,
+  NoInstance,
+  NotLoaded,
+  RegistryFailed
+} from "./BalancerError.ts"
+import type { Discovery } from "./Discovery.ts"
+import * as Actor from "./internal/balancerActor.ts"
+import * as Report from "./internal/balancerReport.ts"
+import { describe } from "./internal/discoveryReport.ts"
+
+/**
+ * One request on its way to an instance.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Attempt {
+  /** What the roster of the service knows of it. */
+  readonly picked: Core.Attempt
+  /**
+   * Keeps the request in flight after it has succeeded, because its answer is still arriving. The function must be
+   * called once that is over, with `true` if the answer broke off; calling it again does nothing.
+   */
+  readonly hold: () => (isBroken: boolean) => void
+}
+
+/**
+ * What the balancer should know about a request.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<A, E> {
+  /**
+   * What an exit says about the instance. Default: a failure failed; a defect says as little as an interruption.
+   */
+  readonly classify?: ((exit: Exit.Exit<A, E | BalancerError>) => Outcome.Outcome) | undefined
+  /**
+   * Whether the request is sent again if it fails: such requests find out first whether an ejected instance is well.
+   * Default: no.
+   */
+  readonly isRepeatable?: boolean | undefined
+  /** Earlier attempts of the same request: their instances are left out, and the retry budget pays. */
+  readonly after?: ReadonlyArray<Attempt> | undefined
+}
+
+/**
+ * How an instance stands with this client.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Status {
+  readonly endpoint: Endpoint
+  readonly health: Health
+  readonly requestsInFlight: number
+}
+
+/**
+ * Chooses instances and learns from how it went.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Balancer extends Context.Service<
+  Balancer,
+  {
+    /**
+     * Runs `f` with an instance of the service and records how it went, whatever the exit. An attempt that takes longer
+     * than `Policy.Attempt` allows is interrupted and fails. Without an instance it waits as long as
+     * `Policy.WaitForInstance` says; zero makes it fail at once.
+     */
+    readonly use: <A, E, R>(
+      service: ServiceName,
+      f: (endpoint: Endpoint, attempt: Attempt) => Effect.Effect<A, E, R>,
+      options?: Options<A, E> | undefined
+    ) => Effect.Effect<A, E | BalancerError, R>
+    /** How each known instance of a service stands; empty for a service that is not in use. */
+    readonly status: (service: ServiceName) => Effect.Effect<ReadonlyArray<Status>>
+    /** What happens to instances from now on: who joins and leaves, is taken out, probed, and used again. */
+    readonly events: Stream.Stream<Roster.Event>
+  }
+>()("@muster/runtime/Balancer") {}
+
+/** So many events may wait for their log line, and for a slow reader; the oldest go first. */
+const remembered = 4096
+
+/**
+ * The balancer over Discovery.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
+  Balancer,
+  Effect.gen(function* () {
+    const heard = yield* Queue.sliding<Roster.Event>(remembered)
+    const events = yield* PubSub.sliding<Roster.Event>(remembered)
+    const make = yield* Actor.factory((event) => Queue.offerUnsafe(heard, event))
+    const fork = yield* FiberMap.makeRuntime<never, ServiceName, void>()
+    const actors = new Map<ServiceName, Actor.BalancerActor>()
+
+    // A logger that dies must not end the reports of everybody else.
+    yield* Queue.take(heard).pipe(
+      Effect.flatMap((event) => Effect.exit(Effect.ensuring(Report.log(event), PubSub.publish(events, event)))),
+      Effect.forever,
+      Effect.forkScoped
+    )
+
+    const open = (service: ServiceName): Actor.BalancerActor => {
+      const actor = make(service)
+      const forget = Effect.sync(() => actors.delete(service))
+      actors.set(service, actor)
+      fork(service, Effect.ensuring(actor.run, forget))
+      return actor
+    }
+
+    const use = <A, E, R>(
+      service: ServiceName,
+      f: (endpoint: Endpoint, attempt: Attempt) => Effect.Effect<A, E, R>,
+      options: Options<A, E> = {}
+    ): Effect.Effect<A, E | BalancerError, R> => {
+      const after = options.after?.map(({ picked }) => picked) ?? []
+      const attempt = (restore: Restore, hasWaited: boolean): Effect.Effect<A, E | BalancerError, R> =>
+        Effect.withFiber((fiber) => {
+          const actor = actors.get(service) ?? open(service)
+          if (after.length > 0 && !actor.mayRetry()) return fail(service, budgetSpent)
+          const picked = actor.pick(options.isRepeatable ?? false, after)
+          if (picked !== undefined) {
+            return bracket(actor, picked, restore, fiber.getRef(Policy.Attempt).deadline, f, options.classify)
+          }
+          if (after.length > 0) return fail(service, allExcluded)
+          const patience = fiber.getRef(Policy.WaitForInstance)
+          if (hasWaited) return fail(service, whyNobody(actor, patience))
+          return Effect.flatMap(restore(waitFor(actor, patience)), () => attempt(restore, true))
+        })
+      return Effect.uninterruptibleMask((restore) => attempt(restore, false))
+    }
+
+    return Balancer.of({
+      use,
+      status: (service) => Effect.sync(() => actors.get(service)?.status() ?? []),
+      events: Stream.fromPubSub(events)
+    })
+  })
+)
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** One attempt from the choice to the record of its exit; nothing may come between the two. */
+const bracket = <A, E, R>(
+  actor: Actor.BalancerActor,
+  picked: Core.Attempt,
+  restore: Restore,
+  deadline: Duration.Duration,
+  f: (endpoint: Endpoint, attempt: Attempt) => Effect.Effect<A, E, R>,
+  classify: (exit: Exit.Exit<A, E | BalancerError>) => Outcome.Outcome = whatItSays
+): Effect.Effect<A, E | BalancerError, R> => {
+  const { service } = actor
+  const { endpoint } = picked
+  let isHeld = false
+  const attempt: Attempt = {
+    picked,
+    hold: () => {
+      isHeld = true
+      return (isBroken) => {
+        if (picked.ended) return
+        if (isBroken) actor.settle(picked, Outcome.failed)
+        actor.end(picked)
+      }
+    }
+  }
+  const attributes = { "muster.service": service, "muster.instance": endpoint.id }
+  return Effect.suspend(() => f(endpoint, attempt)).pipe(
+    Effect.timeoutOrElse({
+      duration: deadline,
+      orElse: () => fail(service, deadlineExceeded(endpoint, deadline))
+    }),
+    Effect.annotateSpans(attributes),
+    Effect.annotateLogs(attributes),
+    restore,
+    (effect) =>
+      Effect.onExitPrimitive(effect, (exit) => {
+        const outcome = classify(exit)
+        actor.settle(picked, outcome)
+        if (!isHeld || Exit.isFailure(exit)) actor.end(picked)
+        return outcome._tag === "Refused" ? actor.subscription()?.refused(endpoint.id) : undefined
+      })
+  )
+}
+
+/** A failure is the instance's; an interruption or a defect says nothing about it. */
+const whatItSays = (exit: Exit.Exit<unknown, unknown>): Outcome.Outcome =>
+  Exit.isSuccess(exit) ? Outcome.succeeded : Cause.hasFails(exit.cause) ? Outcome.failed : Outcome.interrupted
+
+/** Waits for somebody to choose, and makes discovery start over if it gave up. */
+const waitFor = (actor: Actor.BalancerActor, patience: Duration.Duration) =>
+  Effect.gen(function* () {
+    yield* actor.attached
+    yield* actor.subscription()?.retry ?? Effect.void
+    yield* Effect.timeoutOption(actor.pickable, patience)
+  })
+
+const fail = (service: ServiceName, reason: BalancerErrorReason) => Effect.fail(new BalancerError({ service, reason }))
+
+const whyNobody = (actor: Actor.BalancerActor, patience: Duration.Duration): BalancerErrorReason => {
+  const state = actor.subscription()?.current() ?? DiscoveryState.initial
+  const waited = Duration.toMillis(patience) > 0 ? ` within ${Duration.format(patience)}` : ""
+  const because = "cause" in state && state.cause !== undefined ? ` (${describe(state.cause)})` : ""
+  switch (state._tag) {
+    case "Loading":
+      return new NotLoaded({
+        message: `the registry has not answered${waited}${because}; is it running and reachable?`
+      })
+    case "Failed":
+      return new RegistryFailed({
+        message: `discovery gave up on the registry${because}; it is asked again with each request`
+      })
+    default:
+      return new NoInstance({
+        message: `the registry lists no instance${waited}; is one running, and registered under this name?`
+      })
+  }
+}
+
+const allExcluded = new AllExcluded({
+  message: "every instance was tried or asked to be left alone; try again later"
+})
+
+const budgetSpent = new BudgetSpent({
+  message: "not tried elsewhere: there are too many retries already; the service is in trouble"
+})
+
+const deadlineExceeded = (endpoint: Endpoint, deadline: Duration.Duration) =>
+  new DeadlineExceeded({
+    message:
+      `${endpoint.id} (${endpoint.address}) did not answer within ${Duration.format(deadline)}; ` +
+      "if requests may take longer, raise Policy.Attempt"
+  })

@@ -1,0 +1,149 @@
+/**
+ * The actor that balances one service. Its one fiber follows the snapshot of Discovery into a roster; requests read and
+ * measure the roster synchronously and never wait for the fiber.
+ *
+ * A defect in the fiber freezes the candidates, is logged and counted, and it runs again by `Policy.Restart`. It ends
+ * once nobody has asked for `Policy.IdleAfter` and nothing is in flight.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Random from "effect/Random"
+import * as Stream from "effect/Stream"
+import * as Attempt from "@muster/core/Attempt"
+import * as DiscoveryState from "@muster/core/DiscoveryState"
+import type { ServiceName } from "@muster/core/Endpoint"
+import * as Load from "@muster/core/Load"
+import type { Outcome } from "@muster/core/Outcome"
+import * as Policy from "@muster/core/Policy"
+import * as RetryBudget from "@muster/core/RetryBudget"
+import * as Roster from "@muster/core/Roster"
+import type { Status } from "../Balancer.ts"
+import { Discovery, type Subscription } from "../Discovery.ts"
+import * as Report from "./balancerReport.ts"
+
+export interface BalancerActor {
+  readonly service: ServiceName
+  /** Chooses an instance and counts a request in flight there; `undefined` when there is none. */
+  readonly pick: (repeatable: boolean, after: ReadonlyArray<Attempt.Attempt>) => Attempt.Attempt | undefined
+  /** Pays for one retry, or says that the budget is spent. */
+  readonly mayRetry: () => boolean
+  readonly settle: (attempt: Attempt.Attempt, outcome: Outcome) => void
+  readonly end: (attempt: Attempt.Attempt) => void
+  /** Completes when a pick can succeed. */
+  readonly pickable: Effect.Effect<void>
+  /** Completes when the state of discovery was read for the first time. */
+  readonly attached: Effect.Effect<void>
+  readonly subscription: () => Subscription | undefined
+  readonly status: () => ReadonlyArray<Status>
+  /** Follows the service until nobody uses it any more. */
+  readonly run: Effect.Effect<void>
+}
+
+/** Reads the policies once and gives a constructor of actors; `hear` is told what happens, synchronously. */
+export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) => void) {
+  const discovery = yield* Discovery
+  const clock = yield* Clock.Clock
+  const generator = yield* Random.Random
+  const context = yield* Effect.context()
+  const options = yield* Roster.options
+  const budgetOptions = yield* Policy.RetryBudget
+  const restart = yield* Policy.Restart
+  const idleAfter = Duration.toMillis(yield* Policy.IdleAfter)
+
+  const random = () => generator.nextDoubleUnsafe()
+
+  return (service: ServiceName): BalancerActor => {
+    const startedAt = clock.monotonicTimeNanosUnsafe()
+    const now = () => Number(clock.monotonicTimeNanosUnsafe() - startedAt) / 1e6
+    const report = Report.make(service, context)
+    const roster: Roster.Roster = Roster.make(options, (event) => {
+      report.happened(event, roster)
+      hear(event)
+    })
+    const budget = RetryBudget.make({ ...budgetOptions, window: Duration.toMillis(budgetOptions.window) })
+    const pickable = Latch.makeUnsafe(false)
+    const attached = Latch.makeUnsafe(false)
+    let subscription: Subscription | undefined
+    let isServing = false
+    let usedAt = 0
+    let waiting = 0
+
+    const follow = (state: DiscoveryState.DiscoveryState) =>
+      Effect.sync(() => {
+        isServing = DiscoveryState.isKnown(state)
+        if (DiscoveryState.isKnown(state)) {
+          Roster.apply(roster, state.snapshot, now(), clock.currentTimeMillisUnsafe())
+        }
+        if (isServing && Roster.size(roster) > 0) pickable.openUnsafe()
+        else pickable.closeUnsafe()
+        attached.openUnsafe()
+      })
+
+    const die = (cause: Cause.Cause<never>) => {
+      attached.openUnsafe()
+      return Effect.andThen(report.died(Cause.pretty(cause)), Effect.fail("died" as const))
+    }
+
+    const life = discovery.subscribe(service).pipe(
+      Effect.flatMap((subscribed) => {
+        subscription = subscribed
+        return Stream.runForEach(subscribed.changes, follow)
+      }),
+      Effect.andThen(Effect.die("discovery has nothing more to say")),
+      Effect.scoped,
+      Effect.catchCauseIf((cause) => !Cause.hasInterruptsOnly(cause), die),
+      Effect.retry(restart),
+      Effect.ignore,
+      Effect.andThen(Effect.never)
+    )
+
+    const idle: Effect.Effect<void> = Effect.suspend(() => {
+      const remaining = usedAt + idleAfter - now()
+      if (remaining <= 0 && roster.load.inFlight === 0 && waiting === 0) return Effect.void
+      return Effect.andThen(Effect.sleep(Duration.millis(remaining > 0 ? remaining : idleAfter)), idle)
+    })
+
+    return {
+      service,
+      pick: (repeatable, after) => {
+        if (!isServing) return undefined
+        usedAt = now()
+        if (after.length === 0) RetryBudget.deposit(budget, usedAt)
+        return Attempt.pick(roster, usedAt, random, repeatable, after)
+      },
+      mayRetry: () => {
+        const allowed = RetryBudget.withdraw(budget, now())
+        if (allowed) report.retried()
+        else report.retryRefused()
+        return allowed
+      },
+      settle: (attempt, outcome) => {
+        report.settled(attempt.member, outcome)
+        Attempt.settle(roster, attempt, outcome, now(), random)
+      },
+      end: (attempt) => Attempt.end(roster, attempt),
+      pickable: Effect.suspend(() => {
+        waiting++
+        return Effect.ensuring(
+          pickable.await,
+          Effect.sync(() => waiting--)
+        )
+      }),
+      attached: attached.await,
+      subscription: () => subscription,
+      status: () =>
+        Array.from(roster.members.values(), ({ endpoint, health, slot }) => ({
+          endpoint,
+          health,
+          requestsInFlight: Load.requestsInFlight(roster.load, slot)
+        })),
+      run: Effect.raceFirst(life, idle).pipe(
+        Effect.ensuring(Effect.sync(report.released)),
+        Effect.annotateLogs({ service })
+      )
+    }
+  }
+})

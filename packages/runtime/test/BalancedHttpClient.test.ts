@@ -1,0 +1,371 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Duration, Effect, Fiber, Layer, Stream, Tracer } from "effect"
+import { HttpBody, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
+import { TestClock } from "effect/testing"
+import { type Endpoint, Policy } from "@muster/core"
+import { BalancedHttpClient, type Balancer, BalancerError } from "@muster/runtime"
+import { balanced, instance, requestsInFlight } from "./fixtures/staticService.ts"
+
+type Request = HttpClientRequest.HttpClientRequest
+type Answer = (port: number, request: Request) => Effect.Effect<Response, HttpClientError.TransportError>
+
+/** A client below that answers as the test says, and remembers what it was asked. */
+const scripted = (answer: Answer) => {
+  const asked: Array<{ readonly url: string; readonly method: string; readonly host: string | undefined }> = []
+  const layer = Layer.succeed(
+    HttpClient.HttpClient,
+    HttpClient.make((request, url) => {
+      asked.push({ url: url.href, method: request.method, host: request.headers["host"] })
+      return answer(Number(url.port), request).pipe(
+        Effect.map((response) => HttpClientResponse.fromWeb(request, response)),
+        Effect.mapError((reason) => new HttpClientError.HttpClientError({ reason }))
+      )
+    })
+  )
+  return { asked, layer }
+}
+
+const ok = () => Effect.succeed(new Response("fine"))
+const status = (status: number, headers: Record<string, string> = {}) =>
+  Effect.succeed(new Response("no", { status, headers }))
+const broken = (code: string) => (request: Request) =>
+  Effect.fail(new HttpClientError.TransportError({ request, cause: Object.assign(new Error(code), { code }) }))
+const refused = broken("ECONNREFUSED")
+const reset = broken("ECONNRESET")
+
+/** The first of two instances, on ports 1 and 2, is treated specially; the second is fine. */
+const firstOnly =
+  (special: (request: Request) => ReturnType<Answer>): Answer =>
+  (port, request) =>
+    port === 1 ? special(request) : ok()
+
+const scenario = <A, E>(
+  answer: Answer,
+  run: (asked: ReturnType<typeof scripted>["asked"]) => Effect.Effect<A, E, HttpClient.HttpClient | Balancer.Balancer>,
+  instances: ReadonlyArray<Endpoint.Endpoint> = [instance("a", 1), instance("b", 2)]
+) => {
+  const { asked, layer } = scripted(answer)
+  return Effect.provide(run(asked), balanced(layer, instances))
+}
+
+const get = HttpClient.get("http://orders/x")
+const post = HttpClient.post("http://orders/x", { body: HttpBody.text("order") })
+
+const times = (count: number) => Array.from({ length: count }, (_, index) => index)
+
+/** Sends until the first instance was asked once more, and gives that answer. */
+const untilFirst = <A, E, R>(asked: ReadonlyArray<{ readonly url: string }>, send: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    for (let n = 0; n < 100; n++) {
+      const before = asked.length
+      const result = yield* Effect.result(send)
+      if (asked.slice(before).some(({ url }) => url.includes(":1/"))) return { result, asked: asked.slice(before) }
+    }
+    return yield* Effect.die("the first instance was never asked")
+  })
+
+const statusOf = ({ status }: HttpClientResponse.HttpClientResponse) => status
+
+const balancerError = (error: HttpClientError.HttpClientError) => {
+  assert.instanceOf(error.cause, BalancerError.BalancerError)
+  return error.cause
+}
+
+describe("BalancedHttpClient", () => {
+  it.effect("sends what goes to a service to its instances, and says whose request it is", () =>
+    scenario(ok, (asked) =>
+      Effect.gen(function* () {
+        yield* Effect.forEach(times(50), () =>
+          HttpClient.get("https://orders/a/b?x=1", { urlParams: { y: "2" }, hash: "h" })
+        )
+        assert.deepStrictEqual(
+          new Set(asked.map(({ url }) => url)),
+          new Set(["https://127.0.0.1:1/a/b?x=1&y=2#h", "https://127.0.0.1:2/a/b?x=1&y=2#h"])
+        )
+        assert.deepStrictEqual(new Set(asked.map(({ host }) => host)), new Set(["orders"]))
+      })
+    )
+  )
+
+  it.effect("knows a service by its host, and passes everything else through untouched", () =>
+    scenario(ok, (asked) =>
+      Effect.gen(function* () {
+        const through = [
+          "http://orders:8080/x",
+          "http://localhost/x",
+          "http://127.0.0.1/x",
+          "http://[::1]/x",
+          "http://orders.example.com/x",
+          "http://user@orders/x",
+          "http://2130706433/x"
+        ]
+        yield* Effect.forEach(through, (url) => HttpClient.get(url))
+        assert.isTrue(asked.every(({ host, url }) => host === undefined && !/:[12]\//.test(url)))
+        asked.length = 0
+        yield* Effect.forEach(["http://orders", "HTTP://Orders/", "http://orders?x", "http://orders#x"], (url) =>
+          HttpClient.get(url)
+        )
+        assert.isTrue(asked.every(({ host, url }) => host === "orders" && /^http:\/\/127\.0\.0\.1:[12]\//i.test(url)))
+      })
+    )
+  )
+
+  it.effect("takes the hosts for services that it is told to", () =>
+    scenario(
+      ok,
+      (asked) =>
+        Effect.gen(function* () {
+          yield* HttpClient.get("http://orders.shop/x")
+          yield* HttpClient.get("http://orders/x")
+          assert.deepStrictEqual(
+            asked.map(({ url }) => url),
+            ["http://127.0.0.1:1/x", "http://orders/x"]
+          )
+        }).pipe(Effect.provideService(BalancedHttpClient.Services, (host) => host.endsWith(".shop"))),
+      [instance("a", 1, "orders.shop")]
+    )
+  )
+
+  it.effect("F-s3: sends a refused request elsewhere, whatever it is, and takes the instance out", () =>
+    scenario(firstOnly(refused), (asked) =>
+      Effect.gen(function* () {
+        const first = yield* untilFirst(asked, post)
+        assert.strictEqual(first.result._tag, "Success")
+        assert.strictEqual(first.asked.length, 2)
+        asked.length = 0
+        yield* Effect.forEach(times(20), () => post)
+        assert.isTrue(asked.every(({ url }) => url.includes(":2/")))
+      })
+    )
+  )
+
+  it.effect("F-s3: sends a request that broke off elsewhere only if it may be executed twice", () =>
+    scenario(firstOnly(reset), (asked) =>
+      Effect.gen(function* () {
+        const read = yield* untilFirst(asked, get)
+        assert.strictEqual(read.result._tag, "Success")
+        yield* TestClock.adjust("60 seconds")
+        const write = yield* untilFirst(asked, post)
+        assert.strictEqual(write.result._tag, "Failure")
+        assert.strictEqual(write.asked.length, 1)
+      })
+    )
+  )
+
+  for (const [what, request] of [
+    ["marked idempotent", BalancedHttpClient.idempotent(post)],
+    ["with an Idempotency-Key", HttpClient.post("http://orders/x", { headers: { "Idempotency-Key": "1" } })],
+    ["with an idempotent method", HttpClient.put("http://orders/x", { body: HttpBody.text("order") })]
+  ] as const) {
+    it.effect(`sends a request ${what} elsewhere after 503`, () =>
+      scenario(
+        firstOnly(() => status(503)),
+        (asked) =>
+          Effect.gen(function* () {
+            const { asked: sent, result } = yield* untilFirst(asked, Effect.map(request, statusOf))
+            assert.strictEqual(result._tag === "Success" ? result.success : 0, 200)
+            assert.strictEqual(sent.length, 2)
+          })
+      )
+    )
+  }
+
+  it.effect("gives the answer of an instance back where it may not or need not be tried elsewhere", () =>
+    scenario(
+      firstOnly(({ headers }) => status(Number(headers["wanted"] ?? 503))),
+      (asked) =>
+        Effect.gen(function* () {
+          const stream = HttpBody.stream(Stream.make(new TextEncoder().encode("once")))
+          for (const request of [
+            HttpClientRequest.post("http://orders/x"),
+            HttpClientRequest.put("http://orders/x", { body: stream }),
+            HttpClientRequest.get("http://orders/x", { headers: { wanted: "500" } }),
+            HttpClientRequest.get("http://orders/x", { headers: { wanted: "404" } }),
+            HttpClientRequest.get("http://orders/x", { headers: { wanted: "429" } })
+          ]) {
+            yield* TestClock.adjust("60 seconds")
+            const { asked: sent, result } = yield* untilFirst(asked, Effect.map(HttpClient.execute(request), statusOf))
+            assert.strictEqual(sent.length, 1)
+            assert.strictEqual(result._tag === "Success" ? result.success : 0, Number(request.headers["wanted"] ?? 503))
+          }
+        })
+    )
+  )
+
+  it.effect("a stream that was not sent is sent elsewhere", () =>
+    scenario(firstOnly(refused), (asked) =>
+      Effect.gen(function* () {
+        const stream = HttpBody.stream(Stream.make(new TextEncoder().encode("once")))
+        const { result } = yield* untilFirst(asked, HttpClient.post("http://orders/x", { body: stream }))
+        assert.strictEqual(result._tag, "Success")
+      })
+    )
+  )
+
+  it.effect("gives the last answer back when all have failed, and asks nobody twice", () =>
+    scenario(
+      () => status(503),
+      (asked) =>
+        Effect.gen(function* () {
+          assert.strictEqual((yield* get).status, 503)
+          assert.strictEqual(new Set(asked.map(({ url }) => url)).size, 2)
+          assert.strictEqual(asked.length, 2)
+        })
+    )
+  )
+
+  it.effect("F-s11: with one instance that refuses it fails at once, with the error of the connection", () =>
+    scenario(
+      (_, request) => refused(request),
+      (asked) =>
+        Effect.gen(function* () {
+          const error = yield* Effect.flip(get)
+          assert.strictEqual(error.reason._tag, "TransportError")
+          assert.include(String(error.cause), "ECONNREFUSED")
+          assert.strictEqual(asked.length, 1)
+        }),
+      [instance("a", 1)]
+    )
+  )
+
+  it.effect("F-s12: an unknown service is a typed failure inside the client's own error", () =>
+    scenario(ok, () =>
+      Effect.gen(function* () {
+        const request = yield* Effect.forkChild(Effect.flip(HttpClient.get("http://nobody/x")))
+        yield* TestClock.adjust("1 seconds")
+        const error = yield* Fiber.join(request)
+        assert.include(error.message, "nobody: the registry lists no instance")
+        assert.strictEqual(balancerError(error).reason._tag, "NoInstance")
+      })
+    )
+  )
+
+  it.effect(
+    "F-s4: a hanging instance costs one deadline, and then the request is answered elsewhere if it may be",
+    () =>
+      scenario(
+        firstOnly(() => Effect.never),
+        (asked) =>
+          Effect.gen(function* () {
+            const read = yield* Effect.forkChild(untilFirst(asked, get))
+            yield* TestClock.adjust("2 seconds")
+            assert.strictEqual((yield* Fiber.join(read)).result._tag, "Success")
+            yield* TestClock.adjust("10 minutes")
+            const write = yield* Effect.forkChild(untilFirst(asked, post))
+            yield* TestClock.adjust("2 seconds")
+            const { result } = yield* Fiber.join(write)
+            if (result._tag === "Success") return assert.fail("answered")
+            assert.strictEqual(balancerError(result.failure).reason._tag, "DeadlineExceeded")
+            assert.include(result.failure.message, "orders: a (127.0.0.1:1) did not answer within 2s")
+          })
+      )
+  )
+
+  it.effect("F-s9: honours Retry-After in seconds and as a date, and returns afterwards", () =>
+    Effect.forEach([() => "5", (now: number) => new Date(now + 5000).toUTCString()], (retryAfter) =>
+      scenario(
+        firstOnly(() =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) => status(503, { "retry-after": retryAfter(now) }))
+        ),
+        (asked) =>
+          Effect.gen(function* () {
+            yield* untilFirst(asked, get)
+            asked.length = 0
+            yield* TestClock.adjust("4 seconds")
+            yield* Effect.forEach(times(50), () => get)
+            assert.isTrue(asked.every(({ url }) => url.includes(":2/")))
+            yield* TestClock.adjust("10 seconds")
+            yield* untilFirst(asked, get)
+          })
+      )
+    )
+  )
+
+  it.effect("F-s9: does not retry beyond the budget: the answer comes back as it is", () => {
+    const { asked, layer } = scripted(() => status(503))
+    return Effect.gen(function* () {
+      for (const _ of times(50)) assert.strictEqual((yield* get).status, 503)
+      assert.isAtMost(asked.length, 50 + 10)
+    }).pipe(
+      Effect.provide(
+        balanced(layer, [instance("a", 1), instance("b", 2)]).pipe(
+          Layer.provide(Layer.succeed(Policy.RetryBudget, { ratio: 0, perSecond: 1, window: Duration.seconds(10) }))
+        )
+      )
+    )
+  })
+
+  it.effect("a request stays in flight until its body has been read", () =>
+    scenario(
+      () => Effect.succeed(new Response("body")),
+      () =>
+        Effect.gen(function* () {
+          for (const read of [
+            ({ text }: HttpClientResponse.HttpClientResponse) => text,
+            ({ arrayBuffer }: HttpClientResponse.HttpClientResponse) => arrayBuffer,
+            ({ json }: HttpClientResponse.HttpClientResponse) => Effect.exit(json),
+            ({ stream }: HttpClientResponse.HttpClientResponse) => Stream.runDrain(stream),
+            ({ stream }: HttpClientResponse.HttpClientResponse) => Stream.runHead(stream)
+          ]) {
+            const response = yield* get
+            assert.strictEqual(yield* requestsInFlight, 1)
+            yield* read(response)
+            assert.strictEqual(yield* requestsInFlight, 0)
+          }
+        })
+    )
+  )
+
+  it.effect("F-c1: a body that is given up half-way leaves nothing in flight", () =>
+    scenario(
+      () => Effect.succeed(new Response(new ReadableStream({ pull: () => new Promise(() => undefined) }))),
+      () =>
+        Effect.gen(function* () {
+          const response = yield* get
+          const reading = yield* Effect.forkChild(response.text)
+          yield* Effect.yieldNow
+          assert.strictEqual(yield* requestsInFlight, 1)
+          yield* Fiber.interrupt(reading)
+          assert.strictEqual(yield* requestsInFlight, 0)
+        })
+    )
+  )
+
+  it.effect("an answer without a body is over at once", () =>
+    scenario(
+      (_, { method }) => Effect.succeed(method === "HEAD" ? new Response("x") : new Response(null, { status: 204 })),
+      () =>
+        Effect.gen(function* () {
+          yield* HttpClient.head("http://orders/x")
+          yield* get
+          assert.strictEqual(yield* requestsInFlight, 0)
+        })
+    )
+  )
+
+  it.effect("the span of each attempt names the service and the instance", () => {
+    const spans: Array<Tracer.Span> = []
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        spans.push(span)
+        return span
+      }
+    })
+    return scenario(
+      firstOnly(() => status(503)),
+      (asked) =>
+        Effect.gen(function* () {
+          yield* untilFirst(asked, get)
+          const named = spans.map(({ attributes }) => [
+            attributes.get("muster.service"),
+            attributes.get("muster.instance")
+          ])
+          assert.deepStrictEqual(named.slice(-2), [
+            ["orders", "a"],
+            ["orders", "b"]
+          ])
+        })
+    ).pipe(Effect.withTracer(tracer))
+  })
+})
