@@ -329,7 +329,7 @@ export const Spread = Context.Reference<Duration.Duration>("@muster/core/Policy/
 
 /**
  * How many registrations a second one client sends at most, and how many at once after a pause, so that a thousand of
- * them do not fall upon a registry that has just come back. Defaults: 90, 10.
+ * them do not fall upon a registry that has just come back. Defaults: 140, 10.
  *
  * @category registries
  * @since 0.1.0
@@ -337,10 +337,10 @@ export const Spread = Context.Reference<Duration.Duration>("@muster/core/Policy/
 export const RegisterRate = Context.Reference<{
   readonly perSecond: number
   readonly burst: number
-}>("@muster/core/Policy/RegisterRate", { defaultValue: () => ({ perSecond: 90, burst: 10 }) })
+}>("@muster/core/Policy/RegisterRate", { defaultValue: () => ({ perSecond: 140, burst: 10 }) })
 
 /**
- * Reads that verify entries are gathered for this long and sent together. Default: 50 ms.
+ * What many registrations ask at about the same time is gathered for this long and sent together. Default: 50 ms.
  *
  * @category registries
  * @since 0.1.0

@@ -112,9 +112,12 @@ export const run = Effect.fnUntraced(function* (
     yield* dispatch({ _tag: "RenewStarted", at: now() })
   })
 
+  /** Short against the time to live however long the outage, so that its end is not slept through. */
+  const pauseBriefly = (ttl: number) =>
+    Effect.suspend(() => Effect.raceFirst(tryingAgain.pause, sleepUntil(now() + ttl * renewAfter * renewAfter)))
+
   /**
-   * Renewing: until our own deadline. Past it already, as after a suspend, one answer of the registry decides. However
-   * long the outage, the pauses stay short against the time to live, so that its end is not slept through.
+   * Renewing: until our own deadline. Past it already, as after a suspend, one answer of the registry decides.
    */
   const renew = Effect.fnUntraced(function* (state: State.Granted) {
     const deadline = state.confirmedAt + state.ttl
@@ -126,17 +129,16 @@ export const run = Effect.fnUntraced(function* (
       return yield* verdict === "EntryMissing" ? startingOver.pause : Effect.void
     }
     yield* dispatch({ _tag: "RenewFailed", at: now(), error: answer.failure })
-    const latest = Math.min(deadline, now() + state.ttl * renewAfter * renewAfter)
-    yield* Effect.raceFirst(tryingAgain.pause, sleepUntil(latest))
+    yield* Effect.raceFirst(pauseBriefly(state.ttl), sleepUntil(deadline))
     if (isPast(deadline)) yield* dispatch({ _tag: "LeaseLost", at: now() })
   })
 
   /** Lost: the same lease for as long as the registry does not answer; a new one once it says that the lease is gone. */
-  const recover = Effect.gen(function* () {
+  const recover = Effect.fnUntraced(function* ({ ttl }: { readonly ttl: number }) {
     const answer = yield* Effect.result(calls.renew(held))
     if (answer._tag === "Success") return yield* dispatch({ _tag: "Renewed", at: now() })
     if (Calls.verdict(answer.failure) === "Superseded") return yield* dispatch({ _tag: "Superseded", at: now() })
-    if (answer.failure.isTransient) return yield* tryingAgain.pause
+    if (answer.failure.isTransient) return yield* pauseBriefly(ttl)
     yield* startingOver.pause
     yield* dispatch({ _tag: "GrantStarted", at: now() })
   })
@@ -158,7 +160,7 @@ export const run = Effect.fnUntraced(function* (
           yield* renew(state)
           break
         case "Lost":
-          yield* recover
+          yield* recover(state)
           break
         default:
           return

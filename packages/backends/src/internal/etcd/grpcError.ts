@@ -1,8 +1,8 @@
 /**
  * What a call to etcd failed with, and what the caller can do about it.
  *
- * etcd3 throws one class for each status and hides its code, streams fail with the raw status: both carry "code NAME:
- * details" in their message, so that is what is read. Everything that etcd means but has no code for is told by its
+ * etcd3 throws one class for each status and hides its code, streams fail with the raw status: both have "code NAME:
+ * details" somewhere in their message, so that is what is read. Everything that etcd means but has no code for is told by its
  * text, in this file and nowhere else.
  */
 import * as Data from "effect/Data"
@@ -17,7 +17,7 @@ export class GrpcError extends Data.TaggedError("GrpcError")<{
 
 export const fromUnknown = (cause: unknown): GrpcError => {
   const text = cause instanceof Error ? cause.message : String(cause)
-  const [, code, details = text] = /^(?:\w+: )?(\d+) [A-Z_]+: ([^]*)$/.exec(text) ?? []
+  const [, code, details = text] = /\b(\d{1,2}) [A-Z_]+: ([^]*)$/.exec(text) ?? []
   const message = details.replace("No connection established. Last error: ", "").replace(/ ?Resolution note: ?$/, "")
   return new GrpcError({ code: code === undefined ? status.UNKNOWN : Number(code), message: message.trim(), cause })
 }

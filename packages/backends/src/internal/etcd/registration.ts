@@ -1,9 +1,9 @@
 /**
  * Claiming an instance id in etcd, keeping it, and giving it back.
  *
- * Lease ids are chosen here, so that a grant whose answer was lost is asked for again instead of twice. An entry is
- * only written over what was read of it, in one transaction, so that two claims are decided by who started later and
- * never by who wrote last. A new lease is in place before the old one goes.
+ * A registration is a lease under an id that we chose and an entry that was claimed for it; a new lease is in place
+ * before the old one goes. A renewal is confirmed when etcd has both the lease and the entry. What cannot be read is no
+ * reason to give up a lease that lives.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -13,6 +13,7 @@ import * as Policy from "@muster/core/Policy"
 import type { Lease } from "@muster/core/Registry"
 import * as Reason from "@muster/core/RegistryError"
 import { outranks, supersededMessage } from "../claim.ts"
+import * as Claims from "./claims.ts"
 import type * as GrpcError from "./grpcError.ts"
 import type { KeepAlive } from "./keepAlive.ts"
 import type { Layout } from "./layout.ts"
@@ -30,15 +31,22 @@ export const make = Effect.fnUntraced(function* (members: Members, keepAlive: Ke
   const { renewAfter } = yield* Policy.Lease
   const lookup = yield* Lookup.make(members)
   const grants = yield* LeaseGrant.make(members, keepAlive)
-  const turn = yield* Turns.make(yield* Policy.RegisterRate)
+  const turns = yield* Turns.make(yield* Policy.RegisterRate)
+  const claim = yield* Claims.make(members, layout, turns.isBusy)
   /** The lease under which each instance of ours was registered last. */
   const held = new Map<string, string>()
 
   const txn = (request: ITxnRequest) => members.call((etcd, options) => etcd.kv.txn(request, options))
   const keyOf = (lease: Lease) => layout.key(lease.endpoint, lease.id)
 
+  const forget = (lease: Lease) => {
+    const name = nameOf(lease.endpoint)
+    if (held.get(name) === lease.id) held.delete(name)
+  }
+
   /** Why a lease has no entry of its own: somebody else has the id, or nobody. */
   const diagnose = (lease: Lease, entry: IKeyValue | undefined, alive: boolean): Reason.RegistryErrorReason => {
+    if (!alive) forget(lease)
     const holder = entry === undefined ? undefined : layout.claim(lease.endpoint.service, entry)
     if (holder !== undefined && outranks(holder, lease.endpoint)) {
       return new Reason.Superseded({ message: supersededMessage(holder) })
@@ -53,36 +61,13 @@ export const make = Effect.fnUntraced(function* (members: Members, keepAlive: Ke
       : new Reason.LeaseLost({ message: `${keyOf(lease)} was written again without lease ${lease.id}` })
   }
 
-  /** Puts the entry under this lease; answers with the lease that had it before. */
-  const claim = Effect.fnUntraced(function* (
-    endpoint: Endpoint,
-    lease: string
-  ): Effect.fn.Return<string | undefined, Failure> {
-    const key = Buffer.from(layout.key(endpoint, lease))
-    const text = layout.value(endpoint)
-    if (text === undefined) return undefined
-    const value = Buffer.from(text)
-    let before: IKeyValue | undefined
-    while (true) {
-      const answer = yield* txn({
-        compare: [{ key, target: "Mod", result: "Equal", mod_revision: before?.mod_revision ?? "0" }],
-        success: [{ request_put: { key, value, lease } }],
-        failure: [{ request_range: { key } }]
-      })
-      if (answer.succeeded) return layout.ownsLease ? before?.lease : undefined
-      before = answer.responses[0]?.response_range.kvs[0]
-      // Our own put of an earlier attempt, whose answer was lost.
-      if (before?.lease === lease && before.value.equals(value)) return undefined
-      const holder = before === undefined ? undefined : layout.claim(endpoint.service, before)
-      if (holder !== undefined && outranks(holder, endpoint)) {
-        return yield* Effect.fail(new Reason.Superseded({ message: supersededMessage(holder) }))
-      }
-    }
-  })
-
   const register = Effect.fn("Etcd.register")(function* (endpoint: Endpoint, ttl: Duration.Duration) {
     const name = nameOf(endpoint)
-    yield* turn
+    // Whoever waits too long for his turn gives up while that costs nothing, not in the middle of his registration.
+    yield* Effect.timeoutOrElse(turns.take, {
+      duration: Duration.times(deadline, 0.5),
+      orElse: () => Effect.fail(new Reason.TimedOut({ message: "many other registrations of this client come first" }))
+    })
     const { id, ttl: granted } = yield* grants.grant(name, ttl)
     const before = yield* claim(endpoint, id).pipe(
       Effect.tapError((error) => (error._tag === "Superseded" ? grants.abandon(name, id) : Effect.void)),
@@ -132,8 +117,7 @@ export const make = Effect.fnUntraced(function* (members: Members, keepAlive: Ke
   })
 
   const revoke = Effect.fn("Etcd.revoke")(function* (lease: Lease) {
-    const name = nameOf(lease.endpoint)
-    if (held.get(name) === lease.id) held.delete(name)
+    forget(lease)
     yield* grants.revoke(lease.id)
   })
 
