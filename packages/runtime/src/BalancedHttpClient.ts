@@ -147,6 +147,11 @@ export const make = Effect.gen(function* () {
 /**
  * An `HttpClient` that balances, over the `HttpClient` it is provided with.
  *
+ * **Gotchas**
+ *
+ * `HttpClient.withScope` has no effect on it: a request to a service ends with its body, or when nobody knows the
+ * response any more.
+ *
  * @category layers
  * @since 0.1.0
  */
