@@ -1,4 +1,152 @@
-// The demo's entry point.
-import { Console, Effect } from "effect"
+/**
+ * `npm run demo`: the story by default, or one server or one client of it.
+ *
+ * What a person can put right is one line on standard error and exit code 1; help and everything else is Effect's own.
+ * Each program is loaded only when it is asked for. A server or a client that is told to stop has done its work: exit
+ * code 0; a story that is interrupted has proved nothing.
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Cause, Console, Effect, Exit, Logger, Option, References, Runtime, Schema } from "effect"
+import { Command, Flag } from "effect/cli"
+import { acts } from "./story/Acts.ts"
+import { Trouble } from "./Trouble.ts"
 
-Effect.runSync(Console.log("The demo is not written yet."))
+const service = Flag.String("service").pipe(
+  Flag.withDescription("The name that clients call, as in http://orders/… (default: orders)")
+)
+
+const rate = (perSecond: number) =>
+  Flag.Finite("rate").pipe(
+    Flag.withDescription(`Requests a second (default: ${perSecond})`),
+    Flag.withSchema(Schema.Finite.check(Schema.isBetween({ minimum: 0.1, maximum: 10_000 }))),
+    Flag.withDefault(perSecond)
+  )
+
+const server = Command.make(
+  "server",
+  {
+    registry: Flag.String("registry").pipe(
+      Flag.withDescription("Where to register: local:./orders.db, or none for clients that are given the addresses")
+    ),
+    service: Flag.withDefault(service, "orders"),
+    id: Flag.optional(Flag.String("id").pipe(Flag.withDescription("The id of this instance (default: a random one)"))),
+    host: Flag.String("host").pipe(
+      Flag.withDescription("The address to listen on; 0.0.0.0 means all of them (default: 127.0.0.1)"),
+      Flag.withDefault("127.0.0.1")
+    ),
+    port: Flag.Int("port").pipe(
+      Flag.withDescription("The port to listen on (default: a free one)"),
+      Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65535 }))),
+      Flag.withDefault(0)
+    ),
+    weight: Flag.Finite("weight").pipe(
+      Flag.withDescription("The share of requests relative to the others (default: 1)"),
+      Flag.withDefault(1)
+    ),
+    zone: Flag.optional(Flag.String("zone").pipe(Flag.withDescription("Where this instance runs"))),
+    tally: Flag.optional(
+      Flag.String("tally").pipe(Flag.withDescription("A file that gets one line for each order that was executed"))
+    ),
+    untilStdinEnds: Flag.Boolean("until-stdin-ends").pipe(
+      Flag.withDescription("Stop when standard input ends, as it does when the parent process dies"),
+      Flag.withDefault(false)
+    )
+  },
+  (options) =>
+    Effect.flatMap(
+      Effect.promise(() => import("./server.ts")),
+      ({ run }) => run(options)
+    )
+).pipe(
+  Command.withDescription("Run one orders server until it is told to stop"),
+  Command.withExamples([
+    { command: "npm run demo -- server --registry local:./orders.db", description: "Register in a file" },
+    { command: "npm run demo -- server --registry none --port 4001", description: "Register nowhere" }
+  ])
+)
+
+const client = Command.make(
+  "client",
+  {
+    registry: Flag.String("registry").pipe(
+      Flag.withDescription("Where the servers are: local:./orders.db or direct:///127.0.0.1:4001,127.0.0.1:4002")
+    ),
+    service: Flag.optional(service),
+    rate: rate(20)
+  },
+  (options) =>
+    Effect.flatMap(
+      Effect.promise(() => import("./client.ts")),
+      ({ run }) => run(options)
+    )
+).pipe(
+  Command.withDescription("Call the orders service at a steady rate and show what happens, until told to stop"),
+  Command.withExamples([
+    { command: "npm run demo -- client --registry local:./orders.db", description: "Find servers in a file" },
+    {
+      command: "npm run demo -- client --registry direct:///127.0.0.1:4001,127.0.0.1:4002",
+      description: "Call these two"
+    }
+  ])
+)
+
+const names = acts.map(({ name }) => name)
+
+const story = Command.make(
+  "demo",
+  {
+    json: Flag.Boolean("json").pipe(
+      Flag.withDescription("End standard output with the evidence as one line of JSON; tell on standard error"),
+      Flag.withDefault(false)
+    ),
+    acts: Flag.optional(
+      Flag.String("acts").pipe(Flag.withDescription(`Only some of ${names.join(",")}, separated by commas`))
+    ),
+    rate: rate(80),
+    pace: Flag.Finite("pace").pipe(
+      Flag.withDescription("Multiplies every pause of the story: 0.5 tells it in about half the time (default: 1)"),
+      Flag.withSchema(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))),
+      Flag.withDefault(1)
+    ),
+    breaks: Flag.optional(
+      Flag.Literals("break", ["failed", "executedTwice", "removedWhileServing"]).pipe(
+        Flag.withDescription("Break this promise on purpose, to see that the evidence shows it")
+      )
+    )
+  },
+  Effect.fnUntraced(function* ({ acts: chosen, breaks, ...options }) {
+    const wanted = Option.match(chosen, { onNone: () => names, onSome: (text) => text.split(",") })
+    const unknown = wanted.filter((name) => !acts.some((act) => act.name === name))
+    if (unknown.length > 0) {
+      return yield* new Trouble({ message: `there is no act "${unknown.join(",")}"; there are ${names.join(",")}` })
+    }
+    const { run } = yield* Effect.promise(() => import("./story/Story.ts"))
+    yield* run({
+      ...options,
+      acts: acts.filter(({ name }) => wanted.includes(name)),
+      breaks: Option.getOrUndefined(breaks)
+    })
+  })
+).pipe(
+  Command.withDescription("Three servers, one client, and everything that can go wrong: no request may fail"),
+  Command.withSubcommands([server, client])
+)
+
+const endless = new Set(["server", "client"])
+
+const teardown: Runtime.Teardown = (exit, onExit) => {
+  const stopped = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+  if (stopped && process.argv.slice(2).some((word) => endless.has(word))) return onExit(0)
+  return Runtime.defaultTeardown(exit, onExit)
+}
+
+Command.run(story, { version: "0.1.0" }).pipe(
+  Effect.catchTag("NotBuilt", ({ message }) => Effect.fail(new Trouble({ message }))),
+  // What Muster logs below an error is what these programs show in their own words.
+  Effect.provideService(References.MinimumLogLevel, "Error"),
+  Effect.provideService(Logger.LogToStderr, true),
+  Effect.tapErrorTag("Trouble", ({ message }) => Console.error(`muster: ${message}`)),
+  Effect.provide(NodeServices.layer),
+  NodeRuntime.runMain({ teardown })
+)

@@ -1,0 +1,95 @@
+// Servers and clients as a person runs them in separate terminals.
+import { assert, describe, it } from "@effect/vitest"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Duration, Effect, FileSystem } from "effect"
+import { DatabaseSync } from "node:sqlite"
+import { type Program, start } from "./fixtures/program.ts"
+
+const drain = 1000
+/** What a busy machine may take to hear the signal and to end a process; a hanging registry would take for ever. */
+const toEndTheProcess = 3000
+
+/** Keeps everybody from writing to a registry file, for as long as the scope lives. */
+const lock = (file: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const database = new DatabaseSync(file)
+      database.exec("PRAGMA busy_timeout = 5000; BEGIN EXCLUSIVE")
+      return database
+    }),
+    (database) => Effect.sync(() => database.close())
+  )
+
+const folder = FileSystem.FileSystem.use((fs) => fs.makeTempDirectoryScoped({ prefix: "muster-test-" }))
+
+const server = (registry: string, id: string, ...more: ReadonlyArray<string>) =>
+  start(["server", "--registry", registry, "--id", id, ...more])
+
+const address = ({ says }: Program) => Effect.map(says(/serves orders at http:\/\/(\S+),/), ([, found]) => found)
+
+/** A line of figures in which everybody named answers. */
+const answersFrom = (...ids: ReadonlyArray<string>) => new RegExp(ids.map((id) => `(?=.*${id} \\d+ %)`).join(""))
+
+describe("servers and clients in separate terminals", () => {
+  it.live(
+    "find each other through a file, whoever starts first, and a server that leaves costs nothing",
+    () =>
+      Effect.gen(function* () {
+        const registry = `local:${yield* folder}/orders.db`
+        const client = yield* start(["client", "--registry", registry])
+        const servers = yield* Effect.forEach(["a", "b", "c"], (id) => server(registry, id), { concurrency: 3 })
+        yield* client.says(answersFrom("a", "b", "c"))
+        yield* servers[0].signal("SIGTERM")
+        assert.strictEqual((yield* servers[0].ended).code, 0)
+        yield* client.says(/a left/)
+        yield* client.signal("SIGINT")
+        const { code, stdout, stderr } = yield* client.ended
+        assert.strictEqual(code, 0)
+        assert.strictEqual(stderr, "")
+        assert.match(stdout, / answered, 0 failed\n$/)
+      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
+    { timeout: 60_000 }
+  )
+
+  it.live(
+    "given fixed addresses, a client takes a dead server off and restores it",
+    () =>
+      Effect.gen(function* () {
+        const first = yield* server("none", "a")
+        const second = yield* server("none", "b")
+        const [at, other] = [yield* address(first), yield* address(second)]
+        const client = yield* start(["client", "--registry", `direct:///${at},${other}`])
+        yield* client.says(answersFrom(at, other))
+        yield* second.signal("SIGKILL")
+        yield* client.says(new RegExp(`${other} is ejected`))
+        yield* server("none", "b", "--port", String(other.split(":").at(-1)))
+        yield* client.says(new RegExp(`${other} came back`))
+        yield* client.signal("SIGTERM")
+        assert.strictEqual((yield* client.ended).code, 0)
+      }).pipe(Effect.scoped),
+    { timeout: 60_000 }
+  )
+
+  it.live("a server that listens on all interfaces registers an address that clients reach", () =>
+    Effect.gen(function* () {
+      const registry = `local:${yield* folder}/orders.db`
+      yield* start(["server", "--registry", registry, "--id", "a", "--host", "0.0.0.0"], { POD_IP: "127.0.0.2" })
+      const client = yield* start(["client", "--registry", registry])
+      yield* client.says(/a joined at 127\.0\.0\.2:\d+/)
+      yield* client.says(answersFrom("a"))
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+
+  it.live("F-s2: SIGTERM while the registry hangs ends a server within the drain and 2 s", () =>
+    Effect.gen(function* () {
+      const path = `${yield* folder}/orders.db`
+      const one = yield* server(`local:${path}`, "a")
+      const client = yield* start(["client", "--registry", `local:${path}`])
+      yield* client.says(answersFrom("a"))
+      yield* lock(path)
+      const [taken, { code }] = yield* Effect.timed(Effect.andThen(one.signal("SIGTERM"), one.ended))
+      assert.strictEqual(code, 0)
+      assert.isBelow(Duration.toMillis(taken), drain + 2000 + toEndTheProcess)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+})

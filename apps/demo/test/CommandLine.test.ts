@@ -1,0 +1,74 @@
+// What the command line says to somebody who has not read the manual, or got something wrong.
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, FileSystem, Path } from "effect"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { createServer } from "node:net"
+import { run } from "./fixtures/program.ts"
+
+/** One line on standard error that begins with our name, nothing else, and exit code 1. */
+const complains = (args: ReadonlyArray<string>, about: RegExp) =>
+  Effect.gen(function* () {
+    const { code, stdout, stderr } = yield* run(args)
+    assert.match(stderr, /^muster: [^\n]+\n$/)
+    assert.match(stderr, about)
+    assert.strictEqual(stdout, "")
+    assert.strictEqual(code, 1)
+  })
+
+const takenPort = Effect.acquireRelease(
+  Effect.callback<ReturnType<typeof createServer>>((resume) => {
+    const server = createServer().listen({ host: "127.0.0.1", port: 0 }, () => resume(Effect.succeed(server)))
+  }),
+  (server) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
+).pipe(
+  Effect.map((server) => {
+    const address = server.address()
+    return typeof address === "object" && address !== null ? address.port : 0
+  })
+)
+
+describe("the command line", () => {
+  it.live.each([
+    { args: ["--help"], says: [/no request may fail/, /--json/, /--break/, /server/, /client/] },
+    { args: ["server", "--help"], says: [/--registry/, /--host/, /--zone/, /local:\.\/orders\.db/] },
+    { args: ["client", "--help"], says: [/--registry/, /--rate/, /direct:\/\/\/127\.0\.0\.1:4001/] }
+  ])("explains itself: $args", ({ args, says }) =>
+    Effect.gen(function* () {
+      const { code, stdout } = yield* run(args)
+      for (const pattern of says) assert.match(stdout, pattern)
+      assert.strictEqual(code, 0)
+    })
+  )
+
+  it.live("says where a target is wrong", () =>
+    complains(["server", "--registry", "lokal:./x.db"], /"lokal:.*character 1/)
+  )
+
+  it.live("refuses to register where nobody can", () =>
+    complains(["server", "--registry", "direct:///127.0.0.1:4001"], /that can be written/)
+  )
+
+  it.live("says that a port is taken", () =>
+    Effect.scoped(
+      Effect.flatMap(takenPort, (port) =>
+        complains(["server", "--registry", "none", "--port", String(port)], new RegExp(`127.0.0.1:${port}.*taken`))
+      )
+    )
+  )
+
+  it.live("says that a registry file cannot be written", () =>
+    Effect.gen(function* () {
+      const path = yield* Path.Path
+      const folder = yield* FileSystem.FileSystem.use((fs) => fs.makeTempDirectoryScoped({ prefix: "muster-test-" }))
+      const file = path.join(folder, "a-folder.db")
+      yield* FileSystem.FileSystem.use((fs) => fs.makeDirectory(file))
+      yield* complains(["server", "--registry", `local:${file}`], /a-folder\.db/)
+      yield* complains(["client", "--registry", `local:${file}`], /a-folder\.db/)
+      yield* complains(["server", "--registry", "none", "--tally", file], /a-folder\.db/)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+
+  it.live("names the acts there are when one is unknown", () =>
+    complains(["--acts", "steady,naps"], /"naps".*steady,kill/)
+  )
+})
