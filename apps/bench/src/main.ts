@@ -1,4 +1,67 @@
-// The bench's entry point.
-import { Console, Effect } from "effect"
+/**
+ * `npm run bench`: what Muster costs, each figure beside that of a peer or a limit measured in the same run.
+ *
+ * Prints a table, or with `--json` ends standard output with one line of JSON. Exit code 1 if a figure misses its bar.
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Console, Effect, References, Runtime, Schema } from "effect"
+import { Command, Flag } from "effect/cli"
+import { coldStart } from "./coldStart.ts"
+import { localLatency } from "./localLatency.ts"
+import type { Row } from "./Row.ts"
 
-Effect.runSync(Console.log("The bench is not written yet."))
+class Missed extends Schema.TaggedError<Missed>()("Missed", {}) {
+  override readonly [Runtime.errorReported] = false
+}
+
+const measurements = [localLatency, coldStart]
+
+const table = (rows: ReadonlyArray<Row>): string => {
+  const cells = [
+    ["", "id", "case", "value", "against", "ratio", "bar"],
+    ...rows.map(({ ok, id, case: what, value, against, unit, ratio, bar }) => [
+      bar === null ? " " : ok ? "✓" : "✗",
+      id,
+      what,
+      `${value} ${unit}`,
+      `${against} ${unit}`,
+      String(ratio),
+      bar === null ? "–" : `≤ ${bar}`
+    ])
+  ]
+  const widths = cells.reduce<ReadonlyArray<number>>(
+    (widest, row) => row.map((cell, i) => Math.max(cell.length, widest[i] ?? 0)),
+    []
+  )
+  return cells
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join("  ")
+        .trimEnd()
+    )
+    .join("\n")
+}
+
+const bench = Command.make(
+  "bench",
+  {
+    json: Flag.Boolean("json").pipe(
+      Flag.withDescription("End standard output with the rows as one line of JSON; the table goes to standard error"),
+      Flag.withDefault(false)
+    )
+  },
+  Effect.fnUntraced(function* ({ json }) {
+    const rows = (yield* Effect.forEach(measurements, (measurement) => measurement)).flat()
+    yield* json ? Console.error(table(rows)) : Console.log(table(rows))
+    if (json) yield* Console.log(JSON.stringify({ rows }))
+    if (rows.some(({ ok }) => !ok)) return yield* new Missed()
+  })
+).pipe(Command.withDescription("Measure what Muster costs, beside peers and limits of the same run"))
+
+Command.run(bench, { version: "0.1.0" }).pipe(
+  Effect.provideService(References.MinimumLogLevel, "Error"),
+  Effect.provide(NodeServices.layer),
+  NodeRuntime.runMain
+)
