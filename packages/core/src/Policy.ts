@@ -208,6 +208,17 @@ export const TimeToLive = Context.Reference<readonly [Duration.Duration, Duratio
 )
 
 /**
+ * How often a registry that is asked over the network, and cannot notify, is looked at; give or take a fifth. Nothing is
+ * decided by what was read longer ago. Default: 1 s.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const PollRemote = Context.Reference<Duration.Duration>("@muster/core/Policy/PollRemote", {
+  defaultValue: () => Duration.seconds(1)
+})
+
+/**
  * When a registry that neither notifies nor says how long its answer holds is asked again. Default: every 10 s, ± 20 %.
  *
  * @category registries

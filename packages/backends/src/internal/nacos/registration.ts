@@ -1,0 +1,193 @@
+/**
+ * The write port on Nacos: a lease is ours to keep, because a connection keeps all that was registered over it alive.
+ *
+ * So the time to live of each lease is judged here, on our own monotonic clock: an instance whose lease is not renewed
+ * is deregistered when its time is over. A renewal asks the server whether it still knows the instance, and a listing
+ * whether somebody else claims its id. A write that was begun is carried to its end or its deadline, whether its caller
+ * waits or not.
+ */
+import * as Cache from "effect/Cache"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberMap from "effect/FiberMap"
+import { Endpoint, type ServiceName } from "@muster/core/Endpoint"
+import * as Policy from "@muster/core/Policy"
+import type { Lease } from "@muster/core/Registry"
+import { EntryMissing, LeaseLost, type RegistryError, Superseded } from "@muster/core/RegistryError"
+import { outranks, supersededMessage } from "../claim.ts"
+import type { Connection } from "./connection.ts"
+import * as Wire from "./wire.ts"
+
+/** Services whose listings are remembered at once. */
+const services = 1000
+
+/** What was registered a moment ago may not be listed yet: absence counts from a second after. */
+const settling = 1000
+
+interface Held {
+  readonly lease: Lease
+  /** What was last registered, and when. */
+  instance: Wire.Instance
+  at: number
+}
+
+const keyOf = ({ id, service }: Endpoint) => `${service}/${id}`
+
+const isOutranked = (claim: Endpoint, by: Endpoint | undefined): by is Endpoint =>
+  by !== undefined && outranks(by, claim)
+
+/** The calls of the write port. */
+export const make = Effect.fnUntraced(function* (connection: Connection, place: Wire.Place) {
+  const clock = yield* Clock.Clock
+  const timers = yield* FiberMap.make<string>()
+  const leases = new Map<string, Held>()
+  /** The lease that holds each id of ours. */
+  const holders = new Map<string, Held>()
+  const remember = yield* Policy.PollRemote
+  const listings = yield* Cache.makeWith(
+    (service: ServiceName) =>
+      Effect.map(
+        connection.use(service, (session) => session.list(service)),
+        (info) => Wire.inventory(service, info)
+      ),
+    { capacity: services, timeToLive: (exit) => (Exit.isSuccess(exit) ? remember : Duration.zero) }
+  )
+  let granted = 0
+
+  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  const listing = (service: ServiceName) => Cache.get(listings, service)
+  const listingOfNow = (service: ServiceName) => Cache.refresh(listings, service)
+
+  const superseded = (claim: Endpoint, held: Endpoint) =>
+    connection.failure(keyOf(claim), new Superseded({ message: supersededMessage(held) }))
+  const gone = ({ endpoint, id }: Lease) =>
+    connection.failure(keyOf(endpoint), new LeaseLost({ message: `lease ${id} is gone; register again` }))
+
+  /** Somebody who outranks this claim, if anyone does: among ourselves, or in a listing of now. */
+  const rival = Effect.fnUntraced(function* (claim: Endpoint) {
+    const ours = holders.get(keyOf(claim))?.lease.endpoint
+    if (isOutranked(claim, ours)) return ours
+    const { byId } = yield* listing(claim.service)
+    if (!isOutranked(claim, byId.get(claim.id))) return undefined
+    const theirs = (yield* listingOfNow(claim.service)).byId.get(claim.id)
+    return isOutranked(claim, theirs) ? theirs : undefined
+  })
+
+  const instances = (service: ServiceName) => {
+    const known = connection.wanted.get(service)
+    if (known !== undefined) return known
+    const made = new Map<string, Wire.Instance>()
+    connection.wanted.set(service, made)
+    return made
+  }
+
+  const put = (endpoint: Endpoint, ttl: Duration.Duration) =>
+    Effect.suspend(() => {
+      const { service } = endpoint
+      const instance = Wire.instance(endpoint, place, ttl)
+      const address = Wire.addressOf(instance)
+      const all = instances(service)
+      const before = all.get(address)
+      all.set(address, instance)
+      return connection
+        .use(keyOf(endpoint), (session) => session.put(service, instance))
+        .pipe(
+          Effect.as(instance),
+          Effect.tapError(() =>
+            Effect.sync(() => (before === undefined ? all.delete(address) : all.set(address, before)))
+          )
+        )
+    })
+
+  /** Takes an instance out, unless another lease has its address. */
+  const drop = ({ service }: Endpoint, instance: Wire.Instance) =>
+    Effect.suspend(() => {
+      const all = connection.wanted.get(service)
+      const address = Wire.addressOf(instance)
+      if (all?.get(address) !== instance || !all.delete(address)) return Effect.void
+      if (all.size === 0) connection.wanted.delete(service)
+      return connection.use(`${service}/${address}`, (session) => session.drop(service, instance))
+    })
+
+  /** Ends a lease; its instance goes too. */
+  const end = Effect.fnUntraced(function* (held: Held) {
+    const { endpoint, id } = held.lease
+    yield* FiberMap.remove(timers, id)
+    if (!leases.delete(id)) return
+    if (holders.get(keyOf(endpoint)) === held) holders.delete(keyOf(endpoint))
+    yield* drop(endpoint, held.instance)
+  })
+
+  const expireAfter = (held: Held) =>
+    FiberMap.run(
+      timers,
+      held.lease.id,
+      // Detached from its own timer, which ending the lease interrupts.
+      Effect.delay(Effect.forkDetach(Effect.ignore(end(held))), held.lease.ttl)
+    )
+
+  const register = Effect.fn("Nacos.register")(function* (endpoint: Endpoint, ttl: Duration.Duration) {
+    const by = yield* rival(endpoint)
+    if (by !== undefined) return yield* superseded(endpoint, by)
+    const instance = yield* put(endpoint, ttl)
+    const lease: Lease = { id: String(++granted), ttl, endpoint, lost: Effect.never }
+    const held: Held = { lease, instance, at: now() }
+    const before = holders.get(keyOf(endpoint))
+    leases.set(lease.id, held)
+    holders.set(keyOf(endpoint), held)
+    yield* expireAfter(held)
+    if (before !== undefined) yield* Effect.ignore(end(before))
+    return lease
+  })
+
+  const isListed = Effect.fnUntraced(function* ({ at, instance, lease }: Held) {
+    const { service } = lease.endpoint
+    const address = Wire.addressOf(instance)
+    if ((yield* listing(service)).addresses.has(address)) return true
+    yield* Effect.sleep(Duration.millis(Math.max(0, at + settling - now())))
+    return (yield* listingOfNow(service)).addresses.has(address)
+  })
+
+  /** Fails unless the lease is held, its instance is known, and nobody outranks it. */
+  const check = Effect.fnUntraced(function* (lease: Lease): Effect.fn.Return<Held, RegistryError> {
+    const { endpoint } = lease
+    const held = leases.get(lease.id)
+    const by = yield* rival(endpoint)
+    if (by !== undefined) {
+      if (held !== undefined) yield* Effect.ignore(end(held))
+      return yield* superseded(endpoint, by)
+    }
+    if (held === undefined) return yield* gone(lease)
+    const known = yield* connection.use(keyOf(endpoint), (session) => session.beat(endpoint.service, held.instance))
+    if (known ?? (yield* isListed(held))) return held
+    const message = "Nacos does not know the instance: it lost its data, or somebody deregistered it; register again"
+    return yield* connection.failure(keyOf(endpoint), new EntryMissing({ message }))
+  })
+
+  const renew = Effect.fn("Nacos.renew")(function* (lease: Lease) {
+    yield* expireAfter(yield* check(lease))
+  })
+
+  const update = Effect.fn("Nacos.update")(function* (lease: Lease, endpoint: Endpoint) {
+    const held = yield* check(lease)
+    const { id, service } = lease.endpoint
+    const before = held.instance
+    held.instance = yield* put(new Endpoint({ ...endpoint, id, service }), lease.ttl)
+    held.at = now()
+    yield* drop(endpoint, before)
+  })
+
+  const revoke = Effect.fn("Nacos.revoke")(function* (lease: Lease) {
+    const held = leases.get(lease.id)
+    if (held !== undefined) yield* end(held)
+  })
+
+  return {
+    register: (endpoint: Endpoint, ttl: Duration.Duration) => Effect.uninterruptible(register(endpoint, ttl)),
+    update: (lease: Lease, endpoint: Endpoint) => Effect.uninterruptible(update(lease, endpoint)),
+    renew,
+    revoke: (lease: Lease) => Effect.uninterruptible(revoke(lease))
+  }
+})
