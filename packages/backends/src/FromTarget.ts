@@ -25,7 +25,7 @@ export class NotBuilt extends Schema.TaggedError<NotBuilt>()("NotBuilt", { targe
    * @since 0.1.0
    */
   override get message(): string {
-    const there = "direct: etcd: discov: consul: local: memory:"
+    const there = "direct: etcd: discov: consul: nacos: local: memory:"
     return `${this.target}: the back end for this target is not built in this version; there is ${there}`
   }
 }
@@ -88,7 +88,10 @@ const both = (target: Target.Writable): Load<Registry | Resolver> => {
         ({ layer }) => layer({ hosts: target.hosts.map(Target.formatAddress), layout: "go-zero", key: target.key })
       )
     case "Nacos":
-      return notBuilt(target)
+      return load(
+        () => import("./Nacos.ts"),
+        ({ layer }) => layer(target)
+      )
   }
 }
 
