@@ -271,6 +271,54 @@ if (real !== undefined) {
   suite("a real API server", Effect.succeed({ kubeconfig: real, namespace }))
 }
 
+describe("Kubernetes over a wire that breaks", () => {
+  const zoned = (n: number) => slice("orders-1", [pod("a", "10.0.0.1", ready, { zone: `zöne-☃-${n}` })])
+  const zone = ({ snapshot }: Parameters<typeof listed>[0]) => Snapshot.endpoints(snapshot)[0]?.zone
+
+  it.live("hears whole events in whatever pieces they arrive", () =>
+    Effect.gen(function* () {
+      const server = yield* KubernetesServer.make
+      server.api.faults.pieces = 1
+      server.api.write("shop", zoned(0))
+      const layer = Kubernetes.layer({ kubeconfig: server.kubeconfig() })
+      const one = yield* Effect.provide(follow("orders"), yield* Layer.build(layer))
+      for (let n = 1; n <= 3; n++) {
+        yield* one.until((state) => zone(state) === `zöne-☃-${n - 1}`)
+        server.api.write("shop", zoned(n))
+        server.api.write("shop", slice("other", [], { service: "other" }))
+      }
+      yield* one.until((state) => zone(state) === "zöne-☃-3")
+      assert.deepStrictEqual(one.current().errors, [])
+    })
+  )
+
+  it.live("F-k8s-b: believes nothing of a listing or a watch that was not told to its end, wherever it is cut", () =>
+    Effect.gen(function* () {
+      const server = yield* KubernetesServer.make
+      const { faults } = server.api
+      server.api.write("shop", zoned(0))
+      const layer = Kubernetes.layer({ kubeconfig: server.kubeconfig() })
+      const one = yield* Effect.provide(follow("orders"), yield* Layer.build(layer))
+      yield* one.until(({ isLive }) => isLive)
+      const cutAt = Effect.fnUntraced(function* (cut: number, n: number) {
+        const { errors } = one.current()
+        faults.cutAfter = cut
+        server.api.write("shop", zoned(n))
+        yield* one.until((state) => state.errors.length > errors.length + 1)
+        assert.strictEqual(zone(one.current()), `zöne-☃-${n - 1}`)
+        const other = yield* Effect.provide(follow("orders"), yield* Layer.build(Layer.fresh(layer)))
+        yield* other.until((state) => state.errors.length > 0)
+        assert.deepStrictEqual(other.current().changes, [])
+        faults.cutAfter = undefined
+        yield* one.until((state) => zone(state) === `zöne-☃-${n}`)
+        yield* other.until((state) => zone(state) === `zöne-☃-${n}`)
+      }, Effect.scoped)
+      for (let n = 1; n <= 30; n++) yield* cutAt(13 * n - 13, n)
+      assert.isTrue(one.current().errors.every(({ isTransient }) => isTransient))
+    }).pipe(Effect.provideService(Policy.Rewatch, Schedule.spaced("5 millis")))
+  )
+})
+
 reads(
   "Kubernetes",
   (endpoints) =>

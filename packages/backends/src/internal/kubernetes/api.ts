@@ -47,7 +47,7 @@ export type Event =
 /** The calls. */
 export interface Api {
   readonly list: (namespace: string, service?: string) => Effect.Effect<Listing, RegistryErrorReason>
-  /** Answers once the watch is open, or not at all; the connection lives in the scope. */
+  /** Answers once the watch is open, which then lives for `life` at least; the connection lives in the scope. */
   readonly watch: (
     namespace: string,
     resourceVersion: string,
@@ -180,7 +180,7 @@ export const make = Effect.fnUntraced(function* (connection: Connection) {
       watch: "true",
       allowWatchBookmarks: "true",
       resourceVersion,
-      timeoutSeconds: String(Math.ceil(Duration.toSeconds(life)))
+      timeoutSeconds: String(Math.ceil(Duration.toSeconds(life)) + 1)
     })
     return response.stream.pipe(
       Stream.mapError((error): Failure => ofTransport(error)),

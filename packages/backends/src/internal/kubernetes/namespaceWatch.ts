@@ -3,8 +3,9 @@
  *
  * It goes on where the inventory stands if that is known, and lists first if it is not. A watch that ends after a
  * decent life, or falls silent, is opened again where it ended; a lost history is repaired by a listing. Anything else
- * ends it for all, because when to try again is not its to decide. Listings that nobody waits for are spread by jitter:
- * after a lost history, and once after it went on, because a restored API server may know another history by our number.
+ * ends it for all, because when to try again is not its to decide. Every end that was not planned is followed by a
+ * listing, because a restored API server may know another history by our number; what nobody waits for is spread by
+ * jitter.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -47,6 +48,8 @@ export const make = Effect.fnUntraced(function* (api: Api, inventory: Inventory,
   let relisted = yield* Deferred.make<void>()
   let relist = Latch.makeUnsafe()
   let listings = 0
+  /** Whether the history may be another one than the one that the inventory was told. */
+  let isDoubtful = inventory.position() !== undefined
 
   const isLost = () => Deferred.isDoneUnsafe(failure)
 
@@ -71,6 +74,7 @@ export const make = Effect.fnUntraced(function* (api: Api, inventory: Inventory,
     inventory.replace(slices, yield* Clock.currentTimeMillis)
     inventory.setPosition(resourceVersion)
     listings++
+    isDoubtful = false
     yield* unknown(problems)
     yield* Deferred.succeed(waiting, undefined)
     yield* Deferred.succeed(opened, undefined)
@@ -109,7 +113,7 @@ export const make = Effect.fnUntraced(function* (api: Api, inventory: Inventory,
     const life = yield* between(policy.life)
     const events = yield* api.watch(namespace, position, life)
     yield* Deferred.succeed(opened, undefined)
-    if (listings === 0) yield* planListing
+    if (isDoubtful) yield* planListing
     const begun = yield* Clock.monotonicTimeNanos
     yield* events.pipe(
       Stream.timeoutOrElse({ duration: policy.silence, orElse: () => Stream.empty }),
@@ -117,6 +121,7 @@ export const make = Effect.fnUntraced(function* (api: Api, inventory: Inventory,
       Effect.timeoutOption(Duration.sum(life, deadline))
     )
     const lived = Number((yield* Clock.monotonicTimeNanos) - begun) / 1e6
+    isDoubtful = lived < Duration.toMillis(life)
     if (lived >= settledAfter) return
     return yield* new Unavailable({ message: `the API server ended the watch after ${Math.round(lived)} ms` })
   }, Effect.scoped)
