@@ -7,28 +7,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import type { Registry } from "@muster/core/Registry"
+import type { RegistryError } from "@muster/core/RegistryError"
 import type { Resolver } from "@muster/core/Resolver"
 import * as Target from "@muster/core/Target"
-
-/**
- * A target that can be read but for which this version has no back end.
- *
- * @category errors
- * @since 0.1.0
- */
-export class NotBuilt extends Schema.TaggedError<NotBuilt>()("NotBuilt", { target: Schema.String }) {
-  /**
-   * Which target, and what there is instead.
-   *
-   * @since 0.1.0
-   */
-  override get message(): string {
-    const there = "direct: etcd: discov: consul: nacos: local: memory:"
-    return `${this.target}: the back end for this target is not built in this version; there is ${there}`
-  }
-}
 
 /**
  * The registry that a target names, to read from.
@@ -36,7 +18,7 @@ export class NotBuilt extends Schema.TaggedError<NotBuilt>()("NotBuilt", { targe
  * @category layers
  * @since 0.1.0
  */
-export const resolver = (target: Target.Target): Layer.Layer<Resolver, NotBuilt> =>
+export const resolver = (target: Target.Target): Layer.Layer<Resolver, RegistryError> =>
   Target.isWritable(target) ? writable(target) : Layer.unwrap(readOnly(target))
 
 /**
@@ -45,12 +27,12 @@ export const resolver = (target: Target.Target): Layer.Layer<Resolver, NotBuilt>
  * @category layers
  * @since 0.1.0
  */
-export const registry = (target: Target.Writable): Layer.Layer<Registry, NotBuilt> => writable(target)
+export const registry = (target: Target.Writable): Layer.Layer<Registry> => writable(target)
 
-type Load<Port> = Effect.Effect<Layer.Layer<Port>, NotBuilt>
+type Load<Port, E = never> = Effect.Effect<Layer.Layer<Port, E>>
 
 /** The layers that were asked for, by their targets; what is built of them belongs to whoever builds. */
-const layers = new Map<string, Layer.Layer<Registry | Resolver, NotBuilt>>()
+const layers = new Map<string, Layer.Layer<Registry | Resolver>>()
 
 const writable = (target: Target.Writable) => {
   const name = Target.format(target)
@@ -96,19 +78,24 @@ const both = (target: Target.Writable): Load<Registry | Resolver> => {
 }
 
 /** The back ends that only answer. */
-const readOnly = (target: Exclude<Target.Target, Target.Writable>): Load<Resolver> => {
+const readOnly = (target: Exclude<Target.Target, Target.Writable>): Load<Resolver, RegistryError> => {
   switch (target._tag) {
     case "Direct":
       return load(
         () => import("./Direct.ts"),
         ({ layer }) => layer(target)
       )
-    case "Kubernetes":
-      return notBuilt(target)
+    case "Kubernetes": {
+      const { namespace, port, service } = target
+      return load(
+        () => import("./Kubernetes.ts"),
+        ({ layer }) => layer({ namespace, ports: port === undefined ? {} : { [service]: port } })
+      )
+    }
   }
 }
 
-const load = <Module, Port>(module: () => Promise<Module>, layer: (module: Module) => Layer.Layer<Port>): Load<Port> =>
-  Effect.map(Effect.promise(module), layer)
-
-const notBuilt = (target: Target.Target) => Effect.fail(new NotBuilt({ target: Target.format(target) }))
+const load = <Module, Port, E>(
+  module: () => Promise<Module>,
+  layer: (module: Module) => Layer.Layer<Port, E>
+): Load<Port, E> => Effect.map(Effect.promise(module), layer)

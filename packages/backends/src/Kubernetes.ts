@@ -40,10 +40,9 @@ export interface Options {
 const make = Effect.fnUntraced(
   function* (options: Options) {
     const credentials = yield* Credentials.make(options)
-    const { namespace } = yield* credentials.access
     const connection = yield* Connection.make(credentials)
     return yield* SharedResolver.make(connection, {
-      namespace: options.namespace ?? namespace ?? "default",
+      namespace: options.namespace ?? credentials.namespace ?? "default",
       ports: options.ports ?? {}
     })
   },
@@ -51,8 +50,8 @@ const make = Effect.fnUntraced(
 )
 
 /**
- * The services of a cluster. Fails where there are no credentials at all; a cluster that cannot be reached fails the
- * watches.
+ * The services of a cluster. Fails where no kubeconfig and no service account names one; a cluster that cannot be
+ * reached or that refuses us fails the watches.
  *
  * @category layers
  * @since 0.1.0

@@ -71,13 +71,4 @@ describe("FromTarget", () => {
       assert.deepStrictEqual(yield* loadedFor("direct:///127.0.0.1:1"), ["FromTarget", "Direct"])
     }).pipe(Effect.provide(Place.layer))
   )
-
-  it.effect("says of a target that has no back end yet what there is", () =>
-    Effect.gen(function* () {
-      const error = yield* Effect.flip(Layer.build(FromTarget.resolver(target("k8s://shop/orders"))))
-      assert.strictEqual(error._tag, "NotBuilt")
-      assert.include(error.message, "k8s://shop/orders")
-      assert.include(error.message, "there is direct: etcd: discov: consul: nacos: local: memory:")
-    })
-  )
 })

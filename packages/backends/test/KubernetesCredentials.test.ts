@@ -6,9 +6,10 @@ import { randomBytes } from "node:crypto"
 import { mkdirSync, readFileSync } from "node:fs"
 import { createServer as createHttpServer } from "node:http"
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
-import { Context, Duration, Effect, Layer, Schedule } from "effect"
+import { Context, Duration, Effect, Layer, Result, Schedule } from "effect"
 import { assert, describe, it } from "@effect/vitest"
-import { Policy, Resolver } from "@muster/core"
+import { Policy, Resolver, Target } from "@muster/core"
+import * as FromTarget from "@muster/backends/FromTarget"
 import * as Kubernetes from "@muster/backends/Kubernetes"
 import * as Connection from "../src/internal/kubernetes/connection.ts"
 import * as Credentials from "../src/internal/kubernetes/credentials.ts"
@@ -98,7 +99,7 @@ describe("Kubernetes, credentials", () => {
       file(`${mount}/token`, rotate(server))
       yield* environment({ KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: new URL(server.url).port })
       const credentials = yield* Credentials.make({ root: path })
-      assert.strictEqual((yield* credentials.access).namespace, "shop")
+      assert.strictEqual(credentials.namespace, "shop")
       const resolver = yield* SharedResolver.make(yield* Connection.make(credentials), { namespace: "shop", ports: {} })
       const one = yield* Effect.provide(follow("orders"), Context.make(Resolver.Resolver, resolver))
       yield* one.until(({ isLive }) => isLive)
@@ -160,8 +161,7 @@ describe("Kubernetes, credentials", () => {
   it.live("fails typed where a credential program fails, is missing, or takes too long", () =>
     Effect.gen(function* () {
       const { kubeconfig } = yield* start
-      const exec = (command: string, ...args: ReadonlyArray<string>) =>
-        Effect.flip(Layer.build(Kubernetes.layer({ kubeconfig: kubeconfig({ exec: { command, args } }) })))
+      const exec = (command: string, ...args: ReadonlyArray<string>) => failing(kubeconfig({ exec: { command, args } }))
       const failed = yield* exec(process.execPath, "-e", "console.error('no such account'); process.exit(1)")
       assert.strictEqual(failed.reason._tag, "Unauthenticated")
       assert.include(failed.message, "no such account")
@@ -268,6 +268,29 @@ describe("Kubernetes, credentials", () => {
     })
   )
 
+  it.live("is what a k8s: target names, with the kubeconfig of the environment", () =>
+    Effect.gen(function* () {
+      const { api, kubeconfig } = yield* start
+      yield* environment({ KUBECONFIG: kubeconfig() })
+      const ports = [
+        { name: "http", port: 80 },
+        { name: "admin", port: 81 }
+      ]
+      api.write("shop", slice("bills-1", [pod("b", "10.0.0.2")], { service: "bills", ports }))
+      api.write("default", slice("bills-1", [pod("c", "10.0.0.3")], { service: "bills", ports }))
+      for (const [text, address] of [
+        ["k8s://shop/bills", "10.0.0.2:80"],
+        ["k8s://shop/bills:admin", "10.0.0.2:81"],
+        ["k8s:///bills:81", "10.0.0.3:81"]
+      ] as const) {
+        const target = Result.getOrThrow(Target.parse(text))
+        const one = yield* Effect.provide(follow("bills"), yield* Layer.build(FromTarget.resolver(target)))
+        yield* one.until(({ isLive }) => isLive)
+        assert.deepStrictEqual(one.addresses(), [address])
+      }
+    })
+  )
+
   it.live("fails at once, and says what to do, where there are no credentials", () =>
     Effect.gen(function* () {
       const { kubeconfig } = yield* start
@@ -279,14 +302,15 @@ describe("Kubernetes, credentials", () => {
         [{ kubeconfig: file("bad", "{ not: [yaml") }, "cannot be read"],
         [{ kubeconfig: file("empty", "{}") }, "has no context"],
         [{ kubeconfig: kubeconfig(), context: "other" }, "has no context other"],
-        [{ kubeconfig: kubeconfig(), namespace: "Not A Name" }, "the namespace is no name of Kubernetes"],
-        [{ kubeconfig: kubeconfig(undefined, { server: "http://127.0.0.1:1" }) }, "HTTP protocol is not allowed"]
+        [{ kubeconfig: kubeconfig(), namespace: "Not A Name" }, "the namespace is no name of Kubernetes"]
       ]
       for (const [options, message] of cases) {
         const error = yield* Effect.flip(Layer.build(Kubernetes.layer(options)))
         assert.include(error.message, message)
         assert.isFalse(error.isTransient)
       }
+      const plain = yield* failing(kubeconfig(undefined, { server: "http://127.0.0.1:1" }))
+      assert.include(plain.message, "HTTP protocol is not allowed")
     })
   )
 })

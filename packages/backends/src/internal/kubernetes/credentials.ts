@@ -29,7 +29,6 @@ export interface Source {
 /** One moment's access to an API server. */
 interface Access {
   readonly server: string
-  readonly namespace: string | undefined
   readonly headers: Readonly<Record<string, string>>
   readonly transport: Transport
 }
@@ -46,6 +45,8 @@ export interface Transport {
 
 /** The credentials of an API server. */
 export interface Credentials {
+  /** The namespace of the context or of the pod. */
+  readonly namespace: string | undefined
   readonly access: Effect.Effect<Access, Unreadable | Unauthenticated | TimedOut>
   /** Nothing that was remembered is used again. */
   readonly forget: Effect.Effect<void>
@@ -69,7 +70,7 @@ const decodeApplied = Schema.decodeUnknownEffect(Applied)
 const unreadable = (what: string) => (cause: unknown) =>
   new Unreadable({ message: `${what}: ${cause instanceof Error ? cause.message : String(cause)}`, cause })
 
-/** Credentials from there. Fails at once where there are none. */
+/** Credentials from there. Fails at once where nothing says which; whether they are good shows when they are used. */
 export const make = Effect.fnUntraced(function* (source: Source) {
   const patience = yield* Policy.OpenDeadline
   const library = yield* Effect.tryPromise({
@@ -91,7 +92,7 @@ export const make = Effect.fnUntraced(function* (source: Source) {
     catch: unreadable(`the kubeconfig${source.kubeconfig === undefined ? "" : ` ${source.kubeconfig}`} cannot be read`)
   })
 
-  const current = Effect.gen(function* () {
+  const choose = Effect.gen(function* () {
     const config = kept ?? (yield* read)
     const context = config.getContextObject(config.getCurrentContext())
     const cluster = config.getCurrentCluster()
@@ -105,6 +106,11 @@ export const make = Effect.fnUntraced(function* (source: Source) {
       const message = "there is no kubeconfig, and this is no pod with a service account; name a kubeconfig file"
       return yield* new Unreadable({ message })
     }
+    return { config, cluster, user, namespace: context.namespace?.trim() }
+  })
+
+  const current = Effect.gen(function* () {
+    const { cluster, config, user } = yield* choose
     kept = remembers(user) ? config : undefined
     const options = {}
     yield* Effect.tryPromise({
@@ -122,7 +128,6 @@ export const make = Effect.fnUntraced(function* (source: Source) {
     if (tls.cert !== undefined) yield* notExpired(tls.cert)
     const access: Access = {
       server: cluster.server,
-      namespace: context.namespace?.trim(),
       headers: headersOf(headers, auth),
       transport: {
         proxy: cluster.proxyUrl,
@@ -140,7 +145,9 @@ export const make = Effect.fnUntraced(function* (source: Source) {
     kept = undefined
   })
 
+  const { namespace } = yield* choose
   const self: Credentials = {
+    namespace,
     access: current.pipe(
       Effect.timeoutOrElse({
         duration: patience,
