@@ -138,15 +138,19 @@ const open = Effect.fnUntraced(function* (members: Members, heartbeat: Duration.
   /** Asks after one silent heartbeat, gives up after another. */
   const listen = Effect.gen(function* () {
     while (true) {
-      const heard = duplex.heard()
-      yield* Effect.sleep(heartbeat)
-      if (duplex.heard() !== heard) continue
+      if (yield* hearsWithin(heartbeat)) continue
       duplex.write({ progress_request: {} })
-      yield* Effect.sleep(heartbeat)
-      if (duplex.heard() !== heard) continue
+      if (yield* hearsWithin(heartbeat)) continue
       const silence = Duration.format(Duration.times(heartbeat, 2))
       return duplex.kill(GrpcError.timedOut(`the watch was silent for ${silence}`))
     }
+  })
+
+  /** If it was us who slept (a stall, a suspend), what came meanwhile is still to be read: that counts as a sign. */
+  const hearsWithin = Effect.fnUntraced(function* (duration: Duration.Duration) {
+    const heard = duplex.heard()
+    const [took] = yield* Effect.timed(Effect.sleep(duration))
+    return duplex.heard() !== heard || Duration.isGreaterThan(took, Duration.times(duration, 1.5))
   })
   yield* Effect.forkScoped(listen)
 

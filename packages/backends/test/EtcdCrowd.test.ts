@@ -1,0 +1,124 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Array, Clock, Duration, Effect, Queue } from "effect"
+import type { Etcd3 } from "etcd3"
+import { type Change, Endpoint } from "@muster/core"
+import { connect, put, word } from "./fixtures/etcdClient.ts"
+import * as EtcdServer from "./fixtures/EtcdServer.ts"
+import * as TcpProxy from "./fixtures/TcpProxy.ts"
+import { changed, instance, reset } from "./RegistryContract.ts"
+
+/** A crowd on two busy cores is slow, not dead. */
+const patient = { deadline: Duration.seconds(10), heartbeat: Duration.seconds(5) }
+
+/** Writes instances in transactions of a hundred. */
+const write = (operator: Etcd3, endpoints: ReadonlyArray<Endpoint.Endpoint>) =>
+  Effect.forEach(
+    Array.chunksOf(endpoints, 100),
+    (some) => {
+      const success = some.map((endpoint) => ({
+        request_put: {
+          key: Buffer.from(`muster/${endpoint.service}/${endpoint.id}`),
+          value: Buffer.from(JSON.stringify(endpoint))
+        }
+      }))
+      return Effect.promise(() => operator.kv.txn({ success }))
+    },
+    { concurrency: 8, discard: true }
+  )
+
+describe.skipIf(EtcdServer.isMissing)("many at once in etcd", () => {
+  it.live(
+    "F-etcd-b: 1 000 services of 100 endpoints need one connection and one stream, and resume over the next ones",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* EtcdServer.make()
+        const proxy = yield* TcpProxy.make(server.port)
+        const operator = yield* EtcdServer.operator([server.address])
+        const client = yield* connect([proxy.address], {}, patient)
+        const services = Array.makeBy(1000, (n) => Endpoint.ServiceName.make(`service-${n}`))
+        yield* write(
+          operator,
+          services.flatMap((service) => Array.makeBy(100, (n) => instance(n, { service })))
+        )
+        const begin = (from: (n: number) => Change.Cursor | undefined) =>
+          Effect.forEach(services.entries(), ([n, service]) => client.watch(service, from(n)), {
+            concurrency: "unbounded"
+          })
+        const streams = server.calls({ method: "Watch" })
+        const queues = yield* begin(() => undefined)
+        const cursors = yield* Effect.forEach(queues, reset)
+        assert.strictEqual(
+          cursors.reduce((sum, { endpoints }) => sum + endpoints.length, 0),
+          100_000
+        )
+        assert.strictEqual(proxy.connections().ever, 1)
+        assert.strictEqual(yield* streams, 1)
+        yield* proxy.reset
+        yield* Effect.forEach(queues, (queue) => Effect.flip(Queue.take(queue)))
+        yield* write(
+          operator,
+          services.map((service) => instance(100, { service }))
+        )
+        const again = yield* begin((n) => cursors[n]?.cursor)
+        for (const queue of again) {
+          assert.deepStrictEqual((yield* Queue.takeN(queue, 2)).map(word), ["Resumed", "+i-100"])
+        }
+        assert.strictEqual(proxy.connections().ever, 2)
+        assert.strictEqual(yield* streams, 2)
+      }),
+    60_000
+  )
+
+  it.live(
+    "F-etcd-f, F-c6: 200 clients that need a full read at once are spread; those that resume do not wait",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* EtcdServer.make()
+        const proxy = yield* TcpProxy.make(server.port)
+        const operator = yield* EtcdServer.operator([server.address])
+        const spread = Duration.seconds(6)
+        const clients = yield* Effect.replicateEffect(connect([proxy.address], {}, { ...patient, spread }), 200)
+        yield* put(operator, 1)
+        const queues = yield* Effect.forEach(clients, (client) => client.follow(), { concurrency: 20 })
+        const { cursor } = yield* Effect.map(Effect.forEach(queues, reset), ([first]) => first ?? assert.fail("none"))
+
+        /** When each client hears what it begins with, in milliseconds after the first. */
+        const beginnings = Effect.fnUntraced(function* (tag: "Resumed" | "Reset") {
+          yield* proxy.reset
+          yield* Effect.forEach(queues, (queue) => Effect.exit(Queue.take(queue)))
+          const times = yield* Effect.forEach(
+            clients,
+            (client) =>
+              Effect.scoped(
+                Effect.gen(function* () {
+                  const change = yield* Effect.flatMap(client.follow(cursor), Queue.take)
+                  assert.strictEqual(change._tag, tag)
+                  return yield* Clock.currentTimeMillis
+                })
+              ),
+            { concurrency: "unbounded" }
+          )
+          const first = Math.min(...times)
+          return times.map((time) => time - first).toSorted((a, b) => a - b)
+        })
+
+        const resumed = yield* beginnings("Resumed")
+        assert.isBelow(Math.max(...resumed), 3000)
+        yield* put(operator, 2)
+        const { header } = yield* put(operator, 3)
+        yield* Effect.promise(() => operator.kv.compact({ revision: header.revision }))
+        const reread = yield* beginnings("Reset")
+        assert.isAbove(Math.max(...reread), 4000)
+        // No second of the six has much more than its share.
+        for (let second = 0; second < 6; second++) {
+          const share = reread.filter((time) => Math.floor(time / 1000) === second).length / reread.length
+          assert.isBelow(share, 0.4)
+        }
+        const queue = yield* clients[0]?.follow() ?? assert.fail("none")
+        yield* reset(queue)
+        yield* put(operator, 4)
+        assert.strictEqual(word(yield* changed(queue)), "+i-4")
+      }),
+    60_000
+  )
+})
