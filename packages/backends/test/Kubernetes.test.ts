@@ -271,10 +271,10 @@ if (real !== undefined) {
   suite("a real API server", Effect.succeed({ kubeconfig: real, namespace }))
 }
 
-describe("Kubernetes over a wire that breaks", () => {
-  const zoned = (n: number) => slice("orders-1", [pod("a", "10.0.0.1", ready, { zone: `zöne-☃-${n}` })])
-  const zone = ({ snapshot }: Parameters<typeof listed>[0]) => Snapshot.endpoints(snapshot)[0]?.zone
+const zoned = (n: number) => slice("orders-1", [pod("a", "10.0.0.1", ready, { zone: `zöne-☃-${n}` })])
+const zone = ({ snapshot }: Parameters<typeof listed>[0]) => Snapshot.endpoints(snapshot)[0]?.zone
 
+describe("Kubernetes over a wire that breaks", () => {
   it.live("hears whole events in whatever pieces they arrive", () =>
     Effect.gen(function* () {
       const server = yield* KubernetesServer.make
