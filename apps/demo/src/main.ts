@@ -142,10 +142,10 @@ const teardown: Runtime.Teardown = (exit, onExit) => {
 }
 
 Command.run(story, { version: "0.1.0" }).pipe(
-  Effect.catchTag("NotBuilt", ({ message }) => Effect.fail(new Trouble({ message }))),
   // What Muster logs below an error is what these programs show in their own words.
   Effect.provideService(References.MinimumLogLevel, "Error"),
   Effect.provideService(Logger.LogToStderr, true),
+  Effect.catchTag("RegistryError", ({ message }) => Effect.fail(new Trouble({ message }))),
   Effect.tapErrorTag("Trouble", ({ message }) => Console.error(`muster: ${message}`)),
   Effect.provide(NodeServices.layer),
   NodeRuntime.runMain({ teardown })
