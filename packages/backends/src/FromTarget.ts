@@ -13,7 +13,7 @@ import type { Resolver } from "@muster/core/Resolver"
 import * as Target from "@muster/core/Target"
 
 /**
- * The registry that a target names, to read from.
+ * The registry that a target names, to read from. Only `k8s:` can fail: where nothing says how to reach the cluster.
  *
  * @category layers
  * @since 0.1.0

@@ -37,17 +37,19 @@ export interface Options {
   readonly context?: string | undefined
 }
 
-const make = Effect.fnUntraced(
-  function* (options: Options) {
+const make = (options: Options) =>
+  Effect.gen(function* () {
     const credentials = yield* Credentials.make(options)
     const connection = yield* Connection.make(credentials)
     return yield* SharedResolver.make(connection, {
       namespace: options.namespace ?? credentials.namespace ?? "default",
       ports: options.ports ?? {}
     })
-  },
-  Effect.mapError((reason) => new RegistryError({ registry: "k8s:", key: "kubeconfig", reason }))
-)
+  }).pipe(
+    Effect.mapError(
+      (reason) => new RegistryError({ registry: `k8s://${options.namespace ?? ""}`, key: "credentials", reason })
+    )
+  )
 
 /**
  * The services of a cluster. Fails where no kubeconfig and no service account names one; a cluster that cannot be
