@@ -1,14 +1,27 @@
 /**
  * A measured program in a process of its own: told what to do line by line, answering line by line.
  *
- * It is killed by its id when the scope closes. Its times and ours are of one clock, the monotonic one of the machine.
+ * It runs Muster as it is installed, built and not from its sources, because stripping types is no part of the cost. It
+ * is killed by its id when the scope closes. Its times and ours are of one clock, the monotonic one of the machine.
  */
-import { Cause, Effect, Queue, Schema, type Scope } from "effect"
+import { Cause, Effect, Queue, Schema, type Scope, Stream } from "effect"
+import { ChildProcess } from "effect/process"
 import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 
 class ProgramFailed extends Schema.TaggedError<ProgramFailed>()("ProgramFailed", { message: Schema.String }) {}
+
+/** Builds the packages where their sources have changed. */
+export const built = Effect.gen(function* () {
+  const root = fileURLToPath(new URL("../../../", import.meta.url))
+  const packages = ["core", "backends", "runtime"].map((name) => `packages/${name}`)
+  const compiler = yield* ChildProcess.make(`${root}node_modules/.bin/tsc`, ["-b", ...packages], { cwd: root })
+  const [said, code] = yield* Effect.all([Stream.mkString(Stream.decodeText(compiler.all)), compiler.exitCode], {
+    concurrency: 2
+  })
+  if (code !== 0) return yield* new ProgramFailed({ message: `the packages cannot be built: ${said}` })
+}).pipe(Effect.scoped)
 
 export interface Child {
   readonly tell: (line: string) => Effect.Effect<void>
@@ -31,11 +44,7 @@ export const start = (
     const lines = yield* Queue.make<string, ProgramFailed>()
     const program = fileURLToPath(new URL(`./programs/${name}.ts`, import.meta.url))
     const child = yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        spawn(process.execPath, ["--conditions=muster-source", ...flags, program, ...args], {
-          stdio: ["pipe", "pipe", "inherit"]
-        })
-      ),
+      Effect.sync(() => spawn(process.execPath, [...flags, program, ...args], { stdio: ["pipe", "pipe", "inherit"] })),
       (child) => Effect.sync(() => child.kill("SIGKILL"))
     )
     createInterface({ input: child.stdout }).on("line", (line) => Queue.offerUnsafe(lines, line))

@@ -1,7 +1,7 @@
 /**
  * One measured figure and what it is held against: a peer or a limit measured in the same run.
  *
- * The ratio is `value / against`; a row with a bar is ok when its ratio does not exceed it, one without only informs.
+ * The ratio is `value / against`, and of nothing against nothing 0; a row with a bar is ok when its ratio does not exceed it, one without only informs.
  */
 import { Schema } from "effect"
 
@@ -28,7 +28,7 @@ export const make = (row: {
   readonly against: number
   readonly bar?: number
 }): Row => {
-  const ratio = row.against === 0 ? (row.value === 0 ? 1 : Number.MAX_VALUE) : row.value / row.against
+  const ratio = row.against === 0 ? (row.value === 0 ? 0 : Number.MAX_VALUE) : row.value / row.against
   const bar = row.bar ?? null
   return {
     id: row.id,
@@ -48,4 +48,4 @@ export const quantile = (values: ReadonlyArray<number>, q: number): number => {
   return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)] ?? NaN
 }
 
-const rounded = (n: number) => Math.round(n * 1000) / 1000
+const rounded = (n: number) => (n > 1e9 ? n : Math.round(n * 1000) / 1000)

@@ -15,8 +15,8 @@ import { DatabaseSync } from "node:sqlite"
 import * as Child from "./Child.ts"
 import { make, quantile } from "./Row.ts"
 
-const rounds = 200
-const warmUps = 20
+const rounds = 300
+const warmUps = 50
 
 /** Completes with the time at which something was seen; it is awaited before that is done. */
 type Seen = Effect.Effect<bigint>

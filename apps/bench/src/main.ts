@@ -7,6 +7,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Console, Effect, References, Runtime, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
+import * as Child from "./Child.ts"
 import { coldStart } from "./coldStart.ts"
 import { localLatency } from "./localLatency.ts"
 import type { Row } from "./Row.ts"
@@ -53,6 +54,7 @@ const bench = Command.make(
     )
   },
   Effect.fnUntraced(function* ({ json }) {
+    yield* Child.built
     const rows = (yield* Effect.forEach(measurements, (measurement) => measurement)).flat()
     yield* json ? Console.error(table(rows)) : Console.log(table(rows))
     if (json) yield* Console.log(JSON.stringify({ rows }))
