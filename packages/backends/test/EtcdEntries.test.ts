@@ -8,7 +8,7 @@ const text = JSON.stringify(instance(1))
 
 /** What an operator may have left below the prefix: under which key, and what is told of it. */
 const strange: ReadonlyArray<readonly [key: string, value: Buffer, id: string | undefined]> = [
-  ["muster/orders/bytes", Buffer.from([0x7b, 0xff, 0xfe, 0x7d]), "bytes"],
+  ["muster/orders/bytes", Buffer.from(text.replace("i-1", "bytes").replace("{}", '{"x":"\u00ff"}'), "latin1"), "bytes"],
   ["muster/orders/huge", Buffer.from(text.replace("i-1", "huge").replace("{}", `{"x":"${"x".repeat(1e6)}"}`)), "huge"],
   ["muster/orders/nested/i-1", Buffer.from(text), undefined],
   ["muster/orders/", Buffer.from(text), undefined],

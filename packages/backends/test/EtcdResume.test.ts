@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Queue, Stream } from "effect"
 import { Change } from "@muster/core"
+import * as Members from "../src/internal/etcd/members.ts"
+import * as WatchStream from "../src/internal/etcd/watchStream.ts"
 import { connect, put, word, world } from "./fixtures/etcdClient.ts"
 import * as EtcdServer from "./fixtures/EtcdServer.ts"
 import { changed, orders, reset } from "./RegistryContract.ts"
@@ -82,20 +84,22 @@ describe.skipIf(EtcdServer.isMissing)("resuming in etcd", () => {
     })
   )
 
-  it.live("F-etcd-f: reads everything again when the compaction falls between the question and the watch", () =>
+  it.live("F-etcd-f: hears of a compaction that falls between the question and the watch", () =>
     Effect.gen(function* () {
-      const { client, operator, proxy } = yield* world({ spread: Duration.zero })
+      const server = yield* EtcdServer.make()
+      const operator = yield* EtcdServer.operator([server.address])
+      const members = yield* Members.make([server.address], { login: undefined, tls: undefined })
+      const streams = yield* WatchStream.make(members)
       yield* put(operator, 1)
-      const { cursor } = yield* Effect.scoped(Effect.flatMap(client.follow(), reset))
       const { header } = yield* put(operator, 2)
-      // The answer to the question takes a while, and so does the watch that follows it.
-      yield* proxy.delay(150)
-      const before = proxy.passed().toClient
-      const queue = yield* client.follow(cursor)
-      yield* Effect.repeat(Effect.sleep(5), { until: () => proxy.passed().toClient > before })
       yield* Effect.promise(() => operator.kv.compact({ revision: header.revision }))
-      const said = yield* Queue.takeN(queue, 2)
-      assert.deepStrictEqual(said.map(word), ["Resumed", "Reset"])
+      const key = Buffer.from("muster/orders/i-1")
+      const { messages } = yield* streams.create({ key, start_revision: "1" })
+      assert.deepStrictEqual(yield* Queue.take(messages), { _tag: "Compacted" })
+      // The stream and its other watches live on.
+      const other = yield* streams.create({ key })
+      yield* put(operator, 1)
+      assert.strictEqual((yield* Queue.take(other.messages))._tag, "Events")
     })
   )
 

@@ -82,6 +82,18 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that is silent", () => {
     })
   )
 
+  it.live("F-etcd-d: however often it tries a link that never answers, no connection stays behind", () =>
+    Effect.gen(function* () {
+      const { client, proxy } = yield* world()
+      yield* proxy.blackHole("toClient")
+      for (let n = 1; n <= 3; n++) {
+        assert.strictEqual(yield* why(client.registry.register(instance(1), long)), "TimedOut")
+        assert.isAtLeast(proxy.connections().ever, n)
+        yield* Effect.repeat(Effect.sleep(10), { until: () => proxy.connections().open === 0 })
+      }
+    })
+  )
+
   it.live("F-etcd-o: a registry that takes longer than the deadline fails each call in time and piles up nothing", () =>
     Effect.gen(function* () {
       const { client, operator, proxy } = yield* world()

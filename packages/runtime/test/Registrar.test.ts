@@ -178,6 +178,20 @@ describe("Registrar", () => {
     })
   )
 
+  it.effect(
+    "F-a: never pauses for more than a ninth of the time to live, so that no outage's end is slept through",
+    () =>
+      Effect.gen(function* () {
+        const script = make()
+        const instance = yield* start(script)
+        script.all(down)
+        yield* pass("10 minutes")
+        assert.strictEqual(yield* instance.tag, "Lost")
+        script.all(undefined)
+        yield* pass(ttl / 9 + 1)
+        assert.deepStrictEqual([yield* instance.tag, script.count("register")], ["Registered", 1])
+      })
+  )
   it.effect("F-a: loses the lease at its own deadline, and takes the same one back if the registry kept it", () =>
     Effect.gen(function* () {
       const script = make()
