@@ -86,8 +86,9 @@ export const run = Effect.fn("client")(function* ({ registry, rate, ...options }
     yield* Effect.flatMap(Discovery.Discovery, ({ subscribe }) => subscribe(service))
     yield* Effect.raceAllFirst([call, show, readable(view)])
   }).pipe(
-    Effect.provide(Customer.layer(registry, view)),
+    // Requests end before the connections that they use.
     Effect.scoped,
+    Effect.provide(Customer.layer(registry, view)),
     Effect.ensuring(Effect.sync(() => work.answered + work.failed > 0 && screen.write(`${total(work)}\n`)))
   )
 })
