@@ -25,7 +25,7 @@ import * as Agent from "./internal/consul/agent.ts"
 import * as Registration from "./internal/consul/registration.ts"
 import * as Http from "./internal/http.ts"
 import * as Pace from "./internal/pace.ts"
-import type { Tls } from "./internal/tls.ts"
+import type { Tls } from "./internal/access.ts"
 
 /**
  * Which agent, and how it is spoken to.

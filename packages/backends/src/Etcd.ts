@@ -23,7 +23,7 @@ import * as KeepAlive from "./internal/etcd/keepAlive.ts"
 import * as Members from "./internal/etcd/members.ts"
 import * as MusterLayout from "./internal/etcd/musterLayout.ts"
 import * as Registration from "./internal/etcd/registration.ts"
-import type { Login, Tls } from "./internal/etcd/security.ts"
+import type { Login, Tls } from "./internal/access.ts"
 import * as Watch from "./internal/etcd/watch.ts"
 import * as WatchStream from "./internal/etcd/watchStream.ts"
 

@@ -19,12 +19,12 @@ import type { ServiceName } from "@muster/core/Endpoint"
 import { Registry } from "@muster/core/Registry"
 import { Resolver } from "@muster/core/Resolver"
 import * as Target from "@muster/core/Target"
+import type * as Access from "./internal/access.ts"
 import * as Http from "./internal/http.ts"
 import * as Connection from "./internal/nacos/connection.ts"
 import * as Login from "./internal/nacos/login.ts"
 import * as Registration from "./internal/nacos/registration.ts"
 import * as Wire from "./internal/nacos/wire.ts"
-import type { Tls } from "./internal/tls.ts"
 
 /**
  * Which cluster, where in it, and how it is spoken to.
@@ -44,12 +44,12 @@ export interface Options {
   /** Whether instances are gone with us. Default: true. */
   readonly ephemeral?: boolean | undefined
   /** The user to log in as, again and again; or an access token of your own. Default: neither. */
-  readonly login?: Login.Login | undefined
+  readonly login?: Access.Login | undefined
   readonly token?: Redacted.Redacted | undefined
   /** Only this protocol. Default: gRPC, and HTTP where no server has gRPC. */
   readonly protocol?: "grpc" | "http" | undefined
   /** TLS for both protocols, with the names of PEM files. Default: none. */
-  readonly tls?: Tls | undefined
+  readonly tls?: Access.Tls | undefined
 }
 
 /** Nothing resumes: each watch begins with a listing of now. */

@@ -20,7 +20,7 @@ import * as Predicate from "effect/Predicate"
 import * as Semaphore from "effect/Semaphore"
 import * as Policy from "@muster/core/Policy"
 import { TimedOut, Unavailable, Untrusted } from "@muster/core/RegistryError"
-import * as Tls from "./tls.ts"
+import * as Access from "./access.ts"
 
 /** The answer to a request. */
 export interface Answer {
@@ -30,7 +30,7 @@ export interface Answer {
 }
 
 /** The client that is used when the user brings none. */
-export const layerClient = (tls: Tls.Tls | undefined) =>
+export const layerClient = (tls: Access.Tls | undefined) =>
   NodeHttpClient.layerUndiciOptions(tls === undefined ? {} : { connect: connector(tls) })
 
 /** Reads the policies once and gives the two ways to ask. */
@@ -82,10 +82,10 @@ const isUntrusted = (message: string) => /certificate|altname|Hostname\/IP/i.tes
 
 /** Reads the certificates anew for each connection. */
 const connector =
-  (tls: Tls.Tls): buildConnector.connector =>
+  (tls: Access.Tls): buildConnector.connector =>
   (options, callback) => {
     const { serverName: servername, skipVerify = false } = tls
-    Effect.runCallback(Tls.read(tls), {
+    Effect.runCallback(Access.read(tls), {
       onExit: Exit.match({
         onSuccess: (pem) => buildConnector({ ...pem, servername, rejectUnauthorized: !skipVerify })(options, callback),
         onFailure: (cause) => callback(new Error(Cause.pretty(cause)), null)

@@ -9,7 +9,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Target from "@muster/core/Target"
 import type { Options } from "../../Etcd.ts"
-import type { Tls } from "./security.ts"
+import type { Tls } from "../access.ts"
 
 const maybe = <A>(config: Config.Config<A>) => Config.map(Config.option(config), Option.getOrUndefined)
 

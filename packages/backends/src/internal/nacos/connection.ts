@@ -16,11 +16,11 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ServiceName } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
-import { RegistryError, type RegistryErrorReason, TimedOut, Unavailable } from "@muster/core/RegistryError"
+import { RegistryError, type RegistryErrorReason, TimedOut, Unavailable, Untrusted } from "@muster/core/RegistryError"
 import * as Target from "@muster/core/Target"
+import type { Tls } from "../access.ts"
+import * as Credentials from "../grpcCredentials.ts"
 import type * as Http from "../http.ts"
-import type { Tls } from "../tls.ts"
-import * as Credentials from "./credentials.ts"
 import * as GrpcSession from "./grpc.ts"
 import * as HttpSession from "./http.ts"
 import type { Tokens } from "./login.ts"
@@ -62,8 +62,11 @@ export const make = Effect.fnUntraced(function* ({ hosts, http, place, protocols
     const url = `${tls === undefined ? "http" : "https"}://${Target.formatAddress({ host, port })}`
     if (protocol === "http") return HttpSession.open({ http, url, place, tokens, poll })
     const address = Target.formatAddress({ host, port: port + grpcOffset })
-    return Effect.flatMap(Credentials.make(tls), (credentials) =>
-      GrpcSession.open({ address, url, ...credentials, place, tokens, wanted, deadline, heartbeat })
+    return Credentials.make(tls).pipe(
+      Effect.mapError((cause) => new Untrusted({ message: cause.message, cause })),
+      Effect.flatMap((channel) =>
+        GrpcSession.open({ address, url, channel, place, tokens, wanted, deadline, heartbeat })
+      )
     )
   }
 

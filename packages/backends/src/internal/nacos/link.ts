@@ -24,8 +24,7 @@ export interface Options {
   readonly address: string
   /** Where to log in. */
   readonly url: string
-  readonly credentials: ChannelCredentials
-  readonly channel: ChannelOptions
+  readonly channel: { readonly credentials: ChannelCredentials; readonly options: ChannelOptions }
   readonly place: Wire.Place
   readonly tokens: Tokens
   readonly deadline: Duration.Duration
@@ -75,12 +74,12 @@ export const open = Effect.fnUntraced(function* (
   options: Options,
   onPush: (service: string, info: Wire.ServiceInfo) => void
 ): Effect.fn.Return<Link, RegistryErrorReason, Scope.Scope> {
-  const { address, deadline, heartbeat, place, tokens, url } = options
+  const { address, channel, deadline, heartbeat, place, tokens, url } = options
   const over = yield* Deferred.make<RegistryErrorReason>()
   const ready = yield* Deferred.make<void>()
   let isClosed = false
   const client = yield* Effect.acquireRelease(
-    Effect.sync(() => new Client(address, options.credentials, { ...channelOptions, ...options.channel })),
+    Effect.sync(() => new Client(address, channel.credentials, { ...channelOptions, ...channel.options })),
     (client) =>
       Effect.sync(() => {
         isClosed = true

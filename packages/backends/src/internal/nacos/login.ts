@@ -13,13 +13,8 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import { type RegistryErrorReason, Unauthenticated, Unavailable } from "@muster/core/RegistryError"
+import type { Login } from "../access.ts"
 import type * as Http from "../http.ts"
-
-/** A user of Nacos. */
-export interface Login {
-  readonly user: string
-  readonly password: Redacted.Redacted
-}
 
 /** Tokens for requests. */
 export interface Tokens {

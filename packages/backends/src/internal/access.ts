@@ -1,12 +1,19 @@
 /**
- * TLS to a registry, with the names of PEM files.
+ * Who we are to a registry, and how we know that it is the registry: a login, and TLS with the names of PEM files.
  *
  * Files are read for each new connection, so that certificates can be replaced without a restart.
  */
 import * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
 import { readFile } from "node:fs/promises"
 
-/** How we know the registry, and how it knows us. */
+/** A user of the registry; a client certificate may need none. */
+export interface Login {
+  readonly user: string
+  readonly password: Redacted.Redacted
+}
+
+/** TLS, with the names of PEM files. */
 export interface Tls {
   /** The authorities that may sign the certificate of the registry. Default: those that Node trusts. */
   readonly ca?: string | undefined
@@ -15,7 +22,7 @@ export interface Tls {
   readonly key?: string | undefined
   /** The name that the certificate of the registry must have instead of the host. */
   readonly serverName?: string | undefined
-  /** Believes any certificate. For tests. */
+  /** Believes any certificate. For tests and for go-zero's `InsecureSkipVerify`. */
   readonly skipVerify?: boolean | undefined
 }
 
