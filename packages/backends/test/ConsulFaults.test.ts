@@ -174,7 +174,8 @@ describe("Consul", () => {
             times.push(Duration.toMillis(took))
             yield* Effect.sleep("300 millis")
           }
-          assert.isBelow(Math.min(...times), 100, String(times))
+          // Sooner than the pace alone would allow.
+          assert.isBelow(Math.min(...times), 250, String(times))
         })
       )
   )
