@@ -84,7 +84,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that asks who we are", () => {
 
   it.live("F-etcd-g: gets a new token when the old one has expired, for calls, watches and renewals", () =>
     Effect.gen(function* () {
-      const { proxy, server } = yield* guarded(["--auth-token-ttl=1"])
+      const { proxy, root, server } = yield* guarded(["--auth-token-ttl=1"])
       const client = yield* connect([proxy.address], login("orders", "secret"))
       const queue = yield* client.follow()
       const { cursor } = yield* reset(queue)
@@ -98,7 +98,11 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that asks who we are", () => {
       // The stream that all watches share was opened with a token that is not valid any more.
       assert.strictEqual(word(yield* Effect.flatMap(client.follow(cursor), Queue.take)), "Resumed")
       assert.strictEqual(word(yield* Effect.flatMap(client.follow(), Queue.take)), "Reset")
+      // Whoever watches on that stream goes on, and hears of its end.
+      yield* put(root, 9)
+      assert.strictEqual(word(yield* changed(queue)), "+i-9")
       yield* server.kill
+      assert.strictEqual(yield* why(Queue.take(queue)), "Unavailable")
       yield* server.start
       yield* client.register(5)
     })

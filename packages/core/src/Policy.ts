@@ -351,13 +351,13 @@ export const RegisterRate = Context.Reference<{
 }>("@muster/core/Policy/RegisterRate", { defaultValue: () => ({ perSecond: 140, burst: 10 }) })
 
 /**
- * What many registrations ask at about the same time is gathered for this long and sent together. Default: 50 ms.
+ * What many registrations ask at about the same time is gathered for this long and sent together. Default: 100 ms.
  *
  * @category registries
  * @since 0.1.0
  */
 export const Gather = Context.Reference<Duration.Duration>("@muster/core/Policy/Gather", {
-  defaultValue: () => Duration.millis(50)
+  defaultValue: () => Duration.millis(100)
 })
 
 /**

@@ -22,6 +22,7 @@ import {
 import { noop } from "cockatiel"
 import { Etcd3 } from "etcd3"
 import { fromUnknown, type GrpcError, isAuthOff } from "./grpcError.ts"
+import * as Lifespan from "./lifespan.ts"
 import * as Security from "./security.ts"
 import { NotingSockets } from "./sockets.ts"
 import { losesEvents } from "./version.ts"
@@ -36,7 +37,9 @@ export interface Connection {
   /** Sends once; interrupting cancels. */
   readonly send: <A>(send: Send<A>) => Effect.Effect<A, GrpcError>
   /** The token is not valid any more: the next `send` gets another. */
-  readonly forgetToken: Effect.Effect<void>
+  readonly forgetToken: () => void
+  /** Ends when the member is left; calls and streams that are under way go on. */
+  readonly life: Lifespan.Lifespan
 }
 
 const channelOptions = {
@@ -108,7 +111,8 @@ export const open = Effect.fnUntraced(function* (
     host,
     losesEvents: losesEvents(version),
     send: (send) => Effect.andThen(authorized, sendNow(send)),
-    forgetToken: Effect.sync(() => (token = undefined))
+    forgetToken: () => void (token = undefined),
+    life: Lifespan.make()
   }
 })
 

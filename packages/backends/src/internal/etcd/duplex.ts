@@ -2,13 +2,12 @@
  * One open stream to etcd, in both directions, with one end: whatever etcd3 and gRPC report of it (an error, a status,
  * an end, each of them up to twice), the stream dies once, for one reason, and everybody who uses it hears of it.
  */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as RcRef from "effect/RcRef"
 import type * as Scope from "effect/Scope"
 import type { IDuplexStream } from "etcd3"
 import type { Connection, Send } from "./connection.ts"
 import * as GrpcError from "./grpcError.ts"
+import * as Lifespan from "./lifespan.ts"
 import type { Members } from "./members.ts"
 
 export interface Duplex<Request> {
@@ -18,8 +17,8 @@ export interface Duplex<Request> {
   readonly heard: () => number
   /** Declares it dead. */
   readonly kill: (error: GrpcError.GrpcError) => void
-  /** Why it is dead, if it is. */
-  readonly failure: () => GrpcError.GrpcError | undefined
+  /** Ends when nothing new is to be begun on it, at the latest when it dies. */
+  readonly life: Lifespan.Lifespan
 }
 
 export interface Options<Request, Response> {
@@ -37,19 +36,20 @@ export const open = Effect.fnUntraced(function* <Request, Response>(
 ): Effect.fn.Return<Duplex<Request>, GrpcError.GrpcError, Scope.Scope> {
   const { members } = options
   const connection = yield* members.connection
-  const died = Deferred.makeUnsafe<GrpcError.GrpcError>()
-  let failure: GrpcError.GrpcError | undefined
+  const life = Lifespan.make()
+  let dead = false
   let heard = 0
 
   const kill = (error: GrpcError.GrpcError) => {
-    if (failure !== undefined) return
-    failure = error
+    if (dead) return
+    dead = true
+    life.end(error)
+    members.doubt(connection, error)
     options.onDeath(error)
-    Deferred.doneUnsafe(died, Effect.succeed(error))
   }
 
   const stream = yield* Effect.acquireRelease(
-    Effect.tapError(connection.send(options.start), (error) => members.doubt(connection, error)),
+    Effect.tapError(connection.send(options.start), (error) => Effect.sync(() => members.doubt(connection, error))),
     (stream) => Effect.sync(() => stream.cancel())
   )
   stream.on("data", (response) => {
@@ -58,20 +58,5 @@ export const open = Effect.fnUntraced(function* <Request, Response>(
   })
   stream.on("error", (error) => kill(GrpcError.fromUnknown(error)))
   stream.on("end", () => kill(GrpcError.unavailable("the stream came to its end")))
-  yield* Effect.forkScoped(Effect.flatMap(Deferred.await(died), (error) => members.doubt(connection, error)))
-  return {
-    connection,
-    write: (request) => stream.write(request),
-    heard: () => heard,
-    kill,
-    failure: () => failure
-  }
+  return { connection, write: (request) => stream.write(request), heard: () => heard, kill, life }
 })
-
-/** The stream that all share; a dead one is left to those who still hold it, and another is opened. */
-export const living = <A extends { readonly failure: () => unknown }, E>(
-  ref: RcRef.RcRef<A, E>
-): Effect.Effect<A, E, Scope.Scope> =>
-  Effect.flatMap(RcRef.get(ref), (stream) =>
-    stream.failure() === undefined ? Effect.succeed(stream) : Effect.andThen(RcRef.invalidate(ref), living(ref))
-  )

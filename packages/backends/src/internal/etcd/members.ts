@@ -14,6 +14,7 @@ import * as Scope from "effect/Scope"
 import * as Policy from "@muster/core/Policy"
 import * as Connection from "./connection.ts"
 import * as GrpcError from "./grpcError.ts"
+import * as Lifespan from "./lifespan.ts"
 import type { Access } from "./security.ts"
 
 export interface Members {
@@ -26,7 +27,7 @@ export interface Members {
   /** The same at any member that is there, even if it knows no leader: what it reads may be old. */
   readonly anyone: <A>(send: Connection.Send<A>) => Effect.Effect<A, GrpcError.GrpcError>
   /** Draws the conclusion from a failure: leaves the member, or forgets the token. */
-  readonly doubt: (connection: Connection.Connection, error: GrpcError.GrpcError) => Effect.Effect<void>
+  readonly doubt: (connection: Connection.Connection, error: GrpcError.GrpcError) => void
 }
 
 export const make = Effect.fnUntraced(function* (
@@ -42,7 +43,6 @@ export const make = Effect.fnUntraced(function* (
   const failed = new Map<string, number>()
   let failures = 0
   let outage: GrpcError.GrpcError | undefined
-  let current: Connection.Connection | undefined
 
   const noteFailure = (host: string) => failed.set(host, ++failures)
 
@@ -92,23 +92,20 @@ export const make = Effect.fnUntraced(function* (
     }
     const connection = yield* Effect.tapError(race(false), (error) => Effect.sync(() => (outage = error)))
     outage = undefined
-    return (current = connection)
+    return connection
   })
 
   const shared = yield* RcRef.make({ acquire: connect, idleTimeToLive: idleAfter })
 
-  const connection = Effect.suspend(() =>
-    outage === undefined ? RcRef.get(shared) : Effect.retry(RcRef.get(shared), { while: GrpcError.isTransient })
-  )
+  const connection = Effect.suspend(() => {
+    const living = Lifespan.living(shared)
+    return outage === undefined ? living : Effect.retry(living, { while: GrpcError.isTransient })
+  })
 
-  const doubt = (connection: Connection.Connection, error: GrpcError.GrpcError) =>
-    Effect.suspend(() => {
-      if (GrpcError.isStaleToken(error)) return connection.forgetToken
-      if (!GrpcError.isMemberAtFault(error) || connection !== current) return Effect.void
-      current = undefined
-      noteFailure(connection.host)
-      return RcRef.invalidate(shared)
-    })
+  const doubt = (connection: Connection.Connection, error: GrpcError.GrpcError) => {
+    if (GrpcError.isStaleToken(error)) connection.forgetToken()
+    else if (GrpcError.isMemberAtFault(error) && connection.life.end(error)) noteFailure(connection.host)
+  }
 
   const call = <A>(send: Connection.Send<A>) =>
     Effect.suspend(() => {
@@ -119,17 +116,20 @@ export const make = Effect.fnUntraced(function* (
           used = connection
           sent = true
           return connection.send(send).pipe(
-            Effect.tapError((error) => {
-              used = undefined
-              return doubt(connection, error)
-            })
+            Effect.tapError((error) =>
+              Effect.sync(() => {
+                used = undefined
+                doubt(connection, error)
+              })
+            )
           )
         })
       )
       const expired = Effect.suspend(() => {
         if (used === undefined && outage !== undefined) return Effect.fail(outage)
         const error = GrpcError.timedOut(`no answer within ${Duration.format(deadline)}`)
-        return Effect.andThen(used === undefined ? Effect.void : doubt(used, error), Effect.fail(error))
+        if (used !== undefined) doubt(used, error)
+        return Effect.fail(error)
       })
       return attempt.pipe(
         Effect.retry({ times: 1, while: (error) => sent && GrpcError.mayPassElsewhere(error) }),

@@ -104,7 +104,7 @@ export const make = Effect.fnUntraced(function* (members: Members, keepAlive: Ke
     return yield* Effect.fail(diagnose(lease, entry, alive))
   })
 
-  const renew = Effect.fn("Etcd.renew")(function* (lease: Lease): Effect.fn.Return<void, Failure> {
+  const renew = Effect.fnUntraced(function* (lease: Lease): Effect.fn.Return<void, Failure> {
     const key = keyOf(lease)
     const alive = yield* keepAlive.renew(lease.id, Duration.min(deadline, Duration.times(lease.ttl, renewAfter)))
     const isOurs = (entry: IKeyValue | undefined) => entry?.lease === lease.id

@@ -15,6 +15,7 @@ import type { IEvent, IResponseHeader, IWatchCreateRequest, IWatchRequest, IWatc
 import * as Policy from "@muster/core/Policy"
 import * as Duplex from "./duplex.ts"
 import * as GrpcError from "./grpcError.ts"
+import * as Lifespan from "./lifespan.ts"
 import type { Members } from "./members.ts"
 
 /** What etcd says on a watch after its creation. */
@@ -44,13 +45,22 @@ interface Sink {
   abandoned: boolean
 }
 
+type Stream = Effect.Success<ReturnType<typeof open>>
+
 export const make = Effect.fnUntraced(function* (members: Members): Effect.fn.Return<WatchStreams, never, Scope.Scope> {
   const deadline = yield* Policy.CallDeadline
   const heartbeat = yield* Policy.Heartbeat
   const shared = yield* RcRef.make({ acquire: open(members, heartbeat) })
 
+  /** A stream whose token has expired keeps its watches, but creates no more. */
+  const leave = ({ connection, life }: Stream, error: GrpcError.GrpcError) => {
+    if (!GrpcError.isStaleToken(error)) return
+    members.doubt(connection, error)
+    life.end(error)
+  }
+
   const create = Effect.fnUntraced(function* (request: IWatchCreateRequest) {
-    const stream = yield* Duplex.living(shared)
+    const stream = yield* Lifespan.living(shared)
     const sink = yield* Effect.acquireRelease(stream.add(request), stream.remove)
     const header = yield* Queue.take(sink.created).pipe(
       Effect.timeoutOrElse({
@@ -61,11 +71,7 @@ export const make = Effect.fnUntraced(function* (members: Members): Effect.fn.Re
           return Effect.fail(error)
         }
       }),
-      Effect.tapError((error) =>
-        GrpcError.isStaleToken(error)
-          ? Effect.andThen(members.doubt(stream.connection, error), RcRef.invalidate(shared))
-          : Effect.void
-      )
+      Effect.tapError((error) => Effect.sync(() => leave(stream, error)))
     )
     return { header, losesEvents: stream.connection.losesEvents, messages: sink.messages }
   })
@@ -87,7 +93,7 @@ const open = Effect.fnUntraced(function* (members: Members, heartbeat: Duration.
       if (response.compact_revision !== "0") return void Queue.offerUnsafe(sink.messages, { _tag: "Compacted" })
       return fail(sink, GrpcError.fromReason(response.cancel_reason))
     }
-    sink.parts.push(...response.events)
+    for (const event of response.events) sink.parts.push(event)
     if (response.fragment || sink.parts.length === 0) return
     Queue.offerUnsafe(sink.messages, { _tag: "Events", events: sink.parts.splice(0) })
   }
@@ -120,7 +126,7 @@ const open = Effect.fnUntraced(function* (members: Members, heartbeat: Duration.
       const created = yield* Queue.unbounded<IResponseHeader, GrpcError.GrpcError>()
       const messages = yield* Queue.unbounded<Message, GrpcError.GrpcError>()
       const sink: Sink = { created, messages, parts: [], id: undefined, abandoned: false }
-      const failure = duplex.failure()
+      const failure = duplex.life.failure()
       if (failure !== undefined) fail(sink, failure)
       else {
         waiting.push(sink)
