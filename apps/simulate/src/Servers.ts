@@ -24,7 +24,7 @@ export type Code = 0 | 1 | 2 | 3 | 4 | 5
 
 export interface Server {
   /** Requests that are worked on at once. */
-  workers: number
+  readonly workers: number
   /** How long work of size 1 takes, milliseconds. */
   mean: number
   /** A server that just started is so many times slower … */

@@ -11,24 +11,29 @@ import { peakEwma } from "./models/peakEwma.ts"
 import { hotCold } from "./models/hotCold.ts"
 import { oracle } from "./models/oracle.ts"
 
-const policies = { muster: Muster.make(Pick.p2c), roundRobin, leastLoaded, goZero, peakEwma, hotCold, oracle }
-const pick = (process.argv[2] ?? "steady")
-const workers = Number(process.argv[3] ?? 8)
-for (const n of [2, 3, 10, 100]) for (const clients of [1, 20]) {
+const all = { muster: Muster.make(Pick.p2c), roundRobin, leastLoaded, goZero, peakEwma, hotCold, oracle }
+const pick = process.argv[2] ?? "steady"
+const workers = Number(process.argv[3] ?? 4)
+const names = (process.argv[4] ?? "muster,roundRobin,leastLoaded,goZero,peakEwma,oracle").split(",")
+const ns = (process.argv[5] ?? "2,3,10,100").split(",").map(Number)
+const nseeds = Number(process.argv[6] ?? 5)
+for (const n of ns) for (const clients of [1, 20]) {
   const row: string[] = []
-  for (const [name, make] of Object.entries(policies)) {
+  for (const name of names) {
+    const make = all[name as keyof typeof all]
     const h = Histogram.make()
     let errors = 0, requests = 0, share = 0
     const t = performance.now()
-    const seeds = n === 100 ? 2 : 5
+    const seeds = n === 100 ? Math.min(2, nseeds) : nseeds
     for (let seed = 0; seed < seeds; seed++) {
-      const well = pick === "steady" ? n : pick === "slow" ? n - 0.9 : n - 1
-      const mean = (0.75 * workers * well) / (100 * n) * 1000
+      const well = pick === "steady" ? n : n - 1
+      const mean = 20
       const servers = Array.from({ length: n }, () => Servers.make({ workers, mean }))
       if (pick === "slow") servers[0].mean *= 10
       if (pick === "fails") servers[0].mode = "fails"
-      if (pick === "breaks") servers[0].mode = "breaks"
-      const scene: Scene = { servers, clients, rates: [100 * n], seconds: 20, size: Seeded.exponential }
+      if (pick === "hangs") servers[0].mode = "hangs"
+      const seconds = n <= 3 ? 60 : n === 10 ? 20 : 8
+      const scene: Scene = { servers, clients, rates: [0.75 * well * workers / mean * 1000], seconds, size: Seeded.exponential }
       const r = run(scene, make, seed)
       Histogram.add(h, r.latencies)
       errors += r.errorCount; requests += r.requests

@@ -71,15 +71,16 @@ const inFlight = 3
 const pushedBackUntil = 4
 const weight = 5
 const warmAt = 6
-const warmRate = 7
+const crowd = 7
 
-const coldStride = 6
+const coldStride = 7
 const windowRequests = 0
 const windowFailures = 1
 const streak = 2
 const unanswered = 3
 const answers = 4
 const lastAnswer = 5
+const warmRate = 6
 
 /**
  * Room for instances, without any.
@@ -191,23 +192,31 @@ export const record = (self: Load, slot: number, outcome: Outcome, elapsed: numb
   const kept = decay(since / options.tau)
   hot[base + expected] =
     outcome._tag === "Succeeded"
-      ? answeredLatency(self, slot, before, kept, elapsed)
+      ? answeredLatency(self, slot, before, kept, elapsed, now)
       : Math.max(before * kept, learned(self, slot, outcome, latency(self, slot, now), elapsed))
   const rate = hot[base + failing] * decay(since / options.failureTau)
   hot[base + updatedAt] = now
+  hot[base + crowd] += (hot[base + inFlight] - 1 - hot[base + crowd]) * Math.max(1 - kept, CG)
   hot[base + failing] = count(self, slot, outcome, rate, since, now)
   if (before === 0 && hot[base + expected] > 0) findTypical(self, now)
 }
 
 /** The latency after an answer; 0 while there were too few to know it. */
-const answeredLatency = (self: Load, slot: number, before: number, kept: number, elapsed: number): number => {
+const answeredLatency = (self: Load, slot: number, before: number, kept: number, elapsed: number, now: number): number => {
   const { cold, options } = self
   const base = slot * coldStride
-  const sample = cold[base + answers] === 0 ? elapsed : Math.min(elapsed, cold[base + lastAnswer])
-  cold[base + lastAnswer] = elapsed
-  if (before === 0) return ++cold[base + answers] < options.answersToKnow ? 0 : sample
-  return Math.max(sample, before * kept + sample * (1 - kept))
+  const count = ++cold[base + answers]
+  const prior = self.typical === options.firstEstimate ? 0 : PRIOR
+  const mean = before > 0 ? before : count === 1 ? typicalLatency(self, now) : cold[base + lastAnswer]
+  const gain = Math.max(1 / (count + prior), 1 - kept, elapsed > mean ? UP : DOWN)
+  const after = mean + (elapsed - mean) * gain
+  cold[base + lastAnswer] = after
+  return count < options.answersToKnow ? 0 : after
 }
+const CG = Number(process.env.CG ?? 1/32)
+const UP = Number(process.env.UP ?? 1/32)
+const DOWN = Number(process.env.DOWN ?? 1/32)
+const PRIOR = Number(process.env.PRIOR ?? 2)
 
 /**
  * What an attempt without an answer says of the latency; 0 when that is no more than was expected.
@@ -275,14 +284,15 @@ const observe = (self: Load, slot: number, requests: number, failures: number, s
  * @category combinators
  * @since 0.1.0
  */
-export const pardon = (self: Load, slot: number, elapsed: number): void => {
+export const pardon = (self: Load, slot: number, elapsed: number, now: number): void => {
   const base = slot * hotStride
-  self.hot[base + expected] = elapsed
+  self.hot[base + expected] = 0
   self.hot[base + failing] = 0
   self.hot[base + pushedBackUntil] = 0
   self.cold.fill(0, slot * coldStride, (slot + 1) * coldStride)
   self.cold[slot * coldStride + answers] = 1
-  self.cold[slot * coldStride + lastAnswer] = elapsed
+  findTypical(self, now)
+  self.cold[slot * coldStride + lastAnswer] = Math.max(elapsed, typicalLatency(self, now))
 }
 
 /**
@@ -294,7 +304,7 @@ export const pardon = (self: Load, slot: number, elapsed: number): void => {
 export const warm = (self: Load, slot: number, since: number, until: number, floor: number): void => {
   const base = slot * hotStride
   self.hot[base + warmAt] = until
-  self.hot[base + warmRate] = (1 - floor) / (until - since)
+  self.cold[slot * coldStride + warmRate] = (1 - floor) / (until - since)
 }
 
 /**
@@ -306,7 +316,7 @@ export const warm = (self: Load, slot: number, since: number, until: number, flo
 export const warmth = (self: Load, slot: number, now: number): number => {
   const base = slot * hotStride
   const remaining = self.hot[base + warmAt] - now
-  return remaining <= 0 ? 1 : 1 - remaining * self.hot[base + warmRate]
+  return remaining <= 0 ? 1 : 1 - remaining * self.cold[slot * coldStride + warmRate]
 }
 
 /**
@@ -327,9 +337,18 @@ export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * ho
  * @since 0.1.0
  */
 export const cost = (self: Load, slot: number, rival: number, now: number): number => {
-  const own = latency(self, slot, now)
-  const expected = isKnown(self, slot) ? own : Math.min(own, latency(self, rival, now))
-  return (expected + self.options.jitter) * pressure(self, slot, now)
+  const { noise, jitter } = self.options
+  const known = isKnown(self, slot)
+  const rivalKnown = isKnown(self, rival)
+  let own = latency(self, slot, now)
+  let other = latency(self, rival, now)
+  if (!known) own = Math.min(own, other)
+  if (!rivalKnown) other = Math.min(own, other)
+  own += jitter
+  other += jitter
+  const base = slot * hotStride
+  if (own <= other * (1 + noise) && other <= own * (1 + noise)) return pressure(self, slot, now)
+  return own * (self.hot[base + inFlight] + 1) / (self.hot[base + crowd] + 1) * damage(self, slot, now)
 }
 
 /**
@@ -361,14 +380,20 @@ export const pressure = (self: Load, slot: number, now: number): number => {
   const base = slot * hotStride
   const own = hot[base + weight]
   const fair = own === 0 ? 0 : (self.inFlight * own) / self.totalWeight
-  let pressure = (hot[base + inFlight] + 1) / (fair + 1)
+  return (hot[base + inFlight] + 1) / (fair + 1) * damage(self, slot, now)
+}
+
+const damage = (self: Load, slot: number, now: number): number => {
+  const { hot } = self
+  const base = slot * hotStride
+  let factor = hot[base + pushedBackUntil] > now ? pushBackFactor : 1
   if (hot[base + failing] > 0) {
     const success = Math.max(0.05, 1 - failureRate(self, slot, now))
     const squared = success * success
     const fourth = squared * squared
-    pressure /= fourth * fourth
+    factor /= fourth * fourth
   }
-  return hot[base + pushedBackUntil] > now ? pressure * pushBackFactor : pressure
+  return Math.max(1, factor * 0.8)
 }
 
 /** An instance that asked to be left alone loses against any other that is not quite broken itself. */

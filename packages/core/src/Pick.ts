@@ -26,7 +26,9 @@ export type Policy = (candidates: Candidates.Candidates, load: Load.Load, now: n
  * @since 0.1.0
  */
 export const p2c: Policy = (candidates, load, now, random) =>
-  twoChoices(Load.cost, 1 + load.options.noise, candidates, load, now, random)
+  twoChoices(Load.cost, TOL, candidates, load, now, random)
+const TOL = Number(process.env.TOL ?? 1)
+const UNEVEN = Number(process.env.UNEVEN ?? 4)
 
 /**
  * The less busy of two, whatever their latency.
@@ -64,9 +66,8 @@ const twoChoices = (
   const first = Candidates.draw(candidates, random)
   if (candidates.size === 1) return first
   let second = Candidates.isEven(candidates) ? first : Candidates.draw(candidates, random)
-  let threshold = tolerance
+  let threshold = Candidates.isEven(candidates) ? tolerance : UNEVEN
   if (second === first) {
-    if (!Candidates.isEven(candidates)) threshold *= clearly
     second = Candidates.drawOther(candidates, first, random)
   }
   const isCheaper = cost(load, second, first, now) * threshold < cost(load, first, second, now)
@@ -79,7 +80,7 @@ const twoChoices = (
  * With uneven weights both samples are drawn alike, or the heavy ones would lose more comparisons than they win. One
  * that is drawn twice stays the choice unless it costs so many times as much as another.
  */
-const clearly = 4
+export const clearly = 4
 
 /**
  * A choice that is warming up stands only as often as it is warm compared with its substitute, the cheapest of a few

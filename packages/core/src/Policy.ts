@@ -437,10 +437,10 @@ export const Latency = Context.Reference<{
   readonly jitter: Duration.Duration
 }>("@muster/core/Policy/Latency", {
   defaultValue: () => ({
-    tau: Duration.seconds(10),
+    tau: Duration.seconds(20),
     firstEstimate: Duration.millis(30),
-    answersToKnow: 5,
-    noise: 0.25,
+    answersToKnow: 2,
+    noise: 0.5,
     jitter: Duration.millis(5)
   })
 })
