@@ -81,7 +81,9 @@ export const run = (scene: Scene, make: Make, seed: number): Result => {
 
   let guarded = Guard.replace(
     Guard.empty,
-    (scene.listed ?? scene.servers.keys().toArray()).map((server) => endpoint(server, scene.weights?.[server] ?? 1, 0))
+    (scene.listed ?? scene.servers.map((_, server) => server)).map((server) =>
+      endpoint(server, scene.weights?.[server] ?? 1, 0)
+    )
   )
   const publish = (next: Guard.Guarded, now: number) => {
     if (next.snapshot !== guarded.snapshot) for (const client of clients) client.follow(next.snapshot, now)
@@ -180,7 +182,11 @@ export const run = (scene: Scene, make: Make, seed: number): Result => {
           const wall = startedAt === undefined ? 0 : epoch + startedAt
           change([{ _tag: "Put", endpoint: endpoint(server, scene.weights?.[server] ?? 1, wall) }], actsAt)
         },
-        remove: (...servers) => change(servers.map((server) => ({ _tag: "Removed", id: idOf(server) })), actsAt)
+        remove: (...servers) =>
+          change(
+            servers.map((server) => ({ _tag: "Removed", id: idOf(server) })),
+            actsAt
+          )
       })
     } else if (landsAt <= arrivesAt) {
       if (landsAt === Infinity) break

@@ -31,7 +31,7 @@ export const measure = (scenario: Scenario, what: Case): Measured => {
   const figures: Record<string, Array<number>> = {}
   let [requests, errors, retries] = [0, 0, 0]
   let shares: ReadonlyArray<number> = []
-  const since = performance.now()
+  const since = process.cpuUsage().user
   for (const seed of what.seeds) {
     const result = run(scenario.scene(what.n, what.clients, what.policy), policies[what.policy], seed)
     Histogram.add(latencies, result.latencies)
@@ -47,7 +47,16 @@ export const measure = (scenario: Scenario, what: Case): Measured => {
       return all === 0 ? 0 : (sent * result.sent.length) / all
     })
   }
-  return { ...what, latencies, requests, errors, retries, figures, shares, milliseconds: performance.now() - since }
+  return {
+    ...what,
+    latencies,
+    requests,
+    errors,
+    retries,
+    figures,
+    shares,
+    milliseconds: (process.cpuUsage().user - since) / 1000
+  }
 }
 
 /** The share of the requests that had no answer. */
@@ -61,3 +70,24 @@ export const p99OfAll = ({ latencies, errors, requests }: Measured): number => {
   const answeredShare = (0.99 * requests) / (requests - errors)
   return answeredShare > 1 ? deadline : Histogram.quantile(latencies, answeredShare)
 }
+
+/** The same case over the seeds of both. */
+export const merge = (self: Measured, that: Measured): Measured => {
+  const latencies = self.latencies.slice()
+  Histogram.add(latencies, that.latencies)
+  const figures = Object.fromEntries(
+    Object.entries(self.figures).map(([name, values]) => [name, [...values, ...(that.figures[name] ?? [])]])
+  )
+  return {
+    ...self,
+    seeds: [...self.seeds, ...that.seeds],
+    latencies,
+    requests: self.requests + that.requests,
+    errors: self.errors + that.errors,
+    retries: self.retries + that.retries,
+    figures,
+    milliseconds: self.milliseconds + that.milliseconds
+  }
+}
+
+export const keyOf = ({ scenario, policy, n, clients }: Case): string => `${scenario} ${n} ${clients} ${policy}`

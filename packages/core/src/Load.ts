@@ -202,7 +202,14 @@ export const record = (self: Load, slot: number, outcome: Outcome, elapsed: numb
 }
 
 /** The latency after an answer; 0 while there were too few to know it. */
-const answeredLatency = (self: Load, slot: number, before: number, kept: number, elapsed: number, now: number): number => {
+const answeredLatency = (
+  self: Load,
+  slot: number,
+  before: number,
+  kept: number,
+  elapsed: number,
+  now: number
+): number => {
   const { cold, options } = self
   const base = slot * coldStride
   const count = ++cold[base + answers]
@@ -213,9 +220,9 @@ const answeredLatency = (self: Load, slot: number, before: number, kept: number,
   cold[base + lastAnswer] = after
   return count < options.answersToKnow ? 0 : after
 }
-const CG = Number(process.env.CG ?? 1/32)
-const UP = Number(process.env.UP ?? 1/32)
-const DOWN = Number(process.env.DOWN ?? 1/32)
+const CG = Number(process.env.CG ?? 1 / 32)
+const UP = Number(process.env.UP ?? 1 / 32)
+const DOWN = Number(process.env.DOWN ?? 1 / 32)
 const PRIOR = Number(process.env.PRIOR ?? 2)
 
 /**
@@ -348,7 +355,7 @@ export const cost = (self: Load, slot: number, rival: number, now: number): numb
   other += jitter
   const base = slot * hotStride
   if (own <= other * (1 + noise) && other <= own * (1 + noise)) return pressure(self, slot, now)
-  return own * (self.hot[base + inFlight] + 1) / (self.hot[base + crowd] + 1) * damage(self, slot, now)
+  return ((own * (self.hot[base + inFlight] + 1)) / (self.hot[base + crowd] + 1)) * damage(self, slot, now)
 }
 
 /**
@@ -380,7 +387,7 @@ export const pressure = (self: Load, slot: number, now: number): number => {
   const base = slot * hotStride
   const own = hot[base + weight]
   const fair = own === 0 ? 0 : (self.inFlight * own) / self.totalWeight
-  return (hot[base + inFlight] + 1) / (fair + 1) * damage(self, slot, now)
+  return ((hot[base + inFlight] + 1) / (fair + 1)) * damage(self, slot, now)
 }
 
 const damage = (self: Load, slot: number, now: number): number => {

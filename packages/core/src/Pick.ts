@@ -25,8 +25,7 @@ export type Policy = (candidates: Candidates.Candidates, load: Load.Load, now: n
  * @category policies
  * @since 0.1.0
  */
-export const p2c: Policy = (candidates, load, now, random) =>
-  twoChoices(Load.cost, TOL, candidates, load, now, random)
+export const p2c: Policy = (candidates, load, now, random) => twoChoices(Load.cost, TOL, candidates, load, now, random)
 const TOL = Number(process.env.TOL ?? 1)
 const UNEVEN = Number(process.env.UNEVEN ?? 4)
 

@@ -28,6 +28,8 @@ export interface RetryBudget {
   readonly options: Options
   requests: number
   retries: number
+  /** How often a retry was asked for, granted or not: how many attempts failed. */
+  asked: number
   at: number
 }
 
@@ -37,7 +39,7 @@ export interface RetryBudget {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): RetryBudget => ({ options, requests: 0, retries: 0, at: 0 })
+export const make = (options: Options): RetryBudget => ({ options, requests: 0, retries: 0, asked: 0, at: 0 })
 
 /**
  * Counts a request, not a retry, towards the budget.
@@ -59,7 +61,9 @@ export const deposit = (self: RetryBudget, now: number): void => {
 export const withdraw = (self: RetryBudget, now: number): boolean => {
   decayTo(self, now)
   const { ratio, perSecond, window } = self.options
-  if (self.retries + 1 > self.requests * ratio + (perSecond * window) / 1000) return false
+  self.asked++
+  const answered = Math.max(0, 1 - self.asked / (self.requests + self.retries + 1))
+  if (self.retries + 1 > self.requests * ratio + (perSecond * answered * window) / 1000) return false
   self.retries++
   return true
 }
@@ -68,5 +72,6 @@ const decayTo = (self: RetryBudget, now: number): void => {
   const factor = Math.exp((self.at - now) / self.options.window)
   self.requests *= factor
   self.retries *= factor
+  self.asked *= factor
   self.at = now
 }

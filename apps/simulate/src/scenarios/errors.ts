@@ -28,10 +28,16 @@ const errors = (name: string, summary: string, ofAll: boolean): Scenario => ({
   scene: (n, clients, policy) => {
     const servers = wide(n)
     for (const server of ofAll ? servers : servers.slice(0, 1)) server.errors = share99
-    return { size: Seeded.exponential, servers, clients, rates: [rate * n], seconds: policy === judged ? 60 * minutes : 60 }
+    return {
+      size: Seeded.exponential,
+      servers,
+      clients,
+      rates: [rate * n],
+      seconds: policy === judged ? 60 * minutes : 60
+    }
   },
   figures: {
-    "ejections": ejections,
+    ejections: ejections,
     "share of s0 in the first minute": (result) => share(result, 0, 0, 60),
     "share of s0 in the last minute": (result) => share(result, 0, result.seconds - 60, result.seconds)
   },

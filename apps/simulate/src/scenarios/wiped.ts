@@ -18,7 +18,7 @@ export const wiped: Scenario = {
       [15_000, ({ put }) => Array.from({ length: n }, (_, server) => put(server))]
     ]
   }),
-  figures: { "errors": (result) => result.errorCount },
+  figures: { errors: (result) => result.errorCount },
   gates: [{ figure: "errors", over: "each seed", atMost: 0 }],
   oracle: true
 }
