@@ -16,13 +16,15 @@ import type { Outcome } from "./Outcome.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Time constant of the latency's moving average. */
+  /** Time constant with which a latency is forgotten. */
   readonly tau: number
+  /** The number of answers over which latency and requests in flight are averaged. */
+  readonly memory: number
   /** The latency of an instance when nothing was measured anywhere. */
   readonly firstEstimate: number
   /** So many answers of an instance make its latency known; until then it is not compared. */
   readonly answersToKnow: number
-  /** Costs that differ by no more than this share are the same. */
+  /** Latencies that differ by no more than this share are the same. */
   readonly noise: number
   /** Added to every latency, so that what a busy event loop adds to a fast answer decides nothing. */
   readonly jitter: number
@@ -50,7 +52,7 @@ export interface Load {
   cold: Float64Array
   readonly free: Array<number>
   slots: number
-  /** Latency of those that were not measured yet, and when it was found. */
+  /** Latency of those that were not measured yet, 0 when nobody was, and when it was found. */
   typical: number
   typicalAt: number
   totalWeight: number
@@ -63,7 +65,7 @@ export interface Load {
 }
 
 const hotStride = 8
-/** The latency to expect; 0 until it is known. */
+/** The latency to expect; not positive until it is known, then less what was seen so far. */
 const expected = 0
 const updatedAt = 1
 const failing = 2
@@ -71,16 +73,16 @@ const inFlight = 3
 const pushedBackUntil = 4
 const weight = 5
 const warmAt = 6
-const crowd = 7
+/** How many are usually in flight. */
+const usual = 7
 
-const coldStride = 7
+const coldStride = 6
 const windowRequests = 0
 const windowFailures = 1
 const streak = 2
 const unanswered = 3
 const answers = 4
-const lastAnswer = 5
-const warmRate = 6
+const warmRate = 5
 
 /**
  * Room for instances, without any.
@@ -94,7 +96,7 @@ export const make = (options: Options): Load => ({
   cold: new Float64Array(16 * coldStride),
   free: [],
   slots: 0,
-  typical: options.firstEstimate,
+  typical: 0,
   typicalAt: 0,
   totalWeight: 0,
   inFlight: 0,
@@ -175,11 +177,12 @@ export const end = (self: Load, slot: number): void => {
 /**
  * Takes note of how an attempt turned out after `elapsed` milliseconds.
  *
- * Latency is a peak-sensitive moving average, max(x, e·w + x·(1 − w)) with w = exp(−dt/tau): up at once, down slowly
- * (Finagle, "Peak EWMA"). Here x is the faster of two answers in a row, because one slow answer is no slow instance.
- * Only an answer can lower it, so failing fast never looks fast. The failure rate moves by one part in `failureMemory`
- * for each answer and twice as far for each further failure of a streak: 1 % of errors stays near 0.01 at any request
- * rate, four failures in a row reach 0.7. Floating point throughout, so nothing drifts.
+ * Latency is an average over the last `memory` answers, or over the last `tau` where there were fewer. It was Finagle's
+ * "Peak EWMA", up at once and down slowly, until the simulator showed that a peak measures how often an instance is
+ * asked: of one that answers a thousand times the slowest answer is found, of one that answered twice it is not, and the
+ * slow one looked like the others. Only an answer can lower it, so failing fast never looks fast. The failure rate moves
+ * by one part in `failureMemory` for each answer and twice as far for each further failure of a streak: 1 % of errors
+ * stays near 0.01 at any request rate, four failures in a row reach 0.7. Floating point throughout, so nothing drifts.
  *
  * @category combinators
  * @since 0.1.0
@@ -192,38 +195,31 @@ export const record = (self: Load, slot: number, outcome: Outcome, elapsed: numb
   const kept = decay(since / options.tau)
   hot[base + expected] =
     outcome._tag === "Succeeded"
-      ? answeredLatency(self, slot, before, kept, elapsed, now)
+      ? averaged(self, slot, before, kept, elapsed)
       : Math.max(before * kept, learned(self, slot, outcome, latency(self, slot, now), elapsed))
   const rate = hot[base + failing] * decay(since / options.failureTau)
+  hot[base + usual] += (hot[base + inFlight] - 1 - hot[base + usual]) * Math.max(1 - kept, 1 / options.memory)
   hot[base + updatedAt] = now
-  hot[base + crowd] += (hot[base + inFlight] - 1 - hot[base + crowd]) * Math.max(1 - kept, CG)
   hot[base + failing] = count(self, slot, outcome, rate, since, now)
-  if (before === 0 && hot[base + expected] > 0) findTypical(self, now)
+  if (before <= 0 && hot[base + expected] > 0) findTypical(self, now)
 }
 
-/** The latency after an answer; 0 while there were too few to know it. */
-const answeredLatency = (
-  self: Load,
-  slot: number,
-  before: number,
-  kept: number,
-  elapsed: number,
-  now: number
-): number => {
+/**
+ * The latency after an answer, negative while there were too few to know it.
+ *
+ * The first answers count for more, each as one of those that there were. What is typical of the others counts as two
+ * more, because a lucky first answer would attract what a cold or just restored instance cannot bear.
+ */
+const averaged = (self: Load, slot: number, before: number, kept: number, elapsed: number): number => {
   const { cold, options } = self
-  const base = slot * coldStride
-  const count = ++cold[base + answers]
-  const prior = self.typical === options.firstEstimate ? 0 : PRIOR
-  const mean = before > 0 ? before : count === 1 ? typicalLatency(self, now) : cold[base + lastAnswer]
-  const gain = Math.max(1 / (count + prior), 1 - kept, elapsed > mean ? UP : DOWN)
-  const after = mean + (elapsed - mean) * gain
-  cold[base + lastAnswer] = after
-  return count < options.answersToKnow ? 0 : after
+  const count = ++cold[slot * coldStride + answers]
+  const prior = self.typical > 0 ? priorAnswers : 0
+  const mean = before === 0 ? (prior > 0 ? self.typical : elapsed) : Math.abs(before)
+  const after = mean + (elapsed - mean) * Math.max(1 / (count + prior), 1 - kept, 1 / options.memory)
+  return count < options.answersToKnow ? -after : after
 }
-const CG = Number(process.env.CG ?? 1 / 32)
-const UP = Number(process.env.UP ?? 1 / 32)
-const DOWN = Number(process.env.DOWN ?? 1 / 32)
-const PRIOR = Number(process.env.PRIOR ?? 2)
+
+const priorAnswers = 2
 
 /**
  * What an attempt without an answer says of the latency; 0 when that is no more than was expected.
@@ -286,7 +282,8 @@ const observe = (self: Load, slot: number, requests: number, failures: number, s
 }
 
 /**
- * Forgets the failures of an instance that proved to be well, and takes the latency of that proof for its own.
+ * Forgets the failures of an instance that proved to be well. That proof is the first answer of its new life, in which
+ * it is not known to be faster than the others.
  *
  * @category combinators
  * @since 0.1.0
@@ -294,12 +291,12 @@ const observe = (self: Load, slot: number, requests: number, failures: number, s
 export const pardon = (self: Load, slot: number, elapsed: number, now: number): void => {
   const base = slot * hotStride
   self.hot[base + expected] = 0
+  findTypical(self, now)
+  self.hot[base + expected] = -Math.max(elapsed, self.typical)
   self.hot[base + failing] = 0
   self.hot[base + pushedBackUntil] = 0
   self.cold.fill(0, slot * coldStride, (slot + 1) * coldStride)
   self.cold[slot * coldStride + answers] = 1
-  findTypical(self, now)
-  self.cold[slot * coldStride + lastAnswer] = Math.max(elapsed, typicalLatency(self, now))
 }
 
 /**
@@ -335,7 +332,13 @@ export const warmth = (self: Load, slot: number, now: number): number => {
 export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * hotStride + expected] > 0
 
 /**
- * What it would cost to send one more request there rather than to `rival`: latency × `pressure`.
+ * What it would cost to send one more request there rather than to `rival`.
+ *
+ * Where their latencies are the same within the noise, that is its `pressure` alone: latency is an estimate, while what
+ * is in flight is known exactly. Else it is latency × (in flight + 1) / (usually in flight + 1), raised by failures and
+ * push-back. An instance takes as long as it does *with* what it usually has in flight, so only what is beyond that
+ * makes it slower: by Little's law the quotient is what the next answer will take. A product of latency and requests in
+ * flight would send every sixth request to one that is six times slower while the fast ones have six workers each.
  *
  * What is typical of the others is expected of an instance whose latency is not known, but never more than of its rival:
  * it is given the chance to become known.
@@ -344,18 +347,28 @@ export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * ho
  * @since 0.1.0
  */
 export const cost = (self: Load, slot: number, rival: number, now: number): number => {
-  const { noise, jitter } = self.options
-  const known = isKnown(self, slot)
-  const rivalKnown = isKnown(self, rival)
-  let own = latency(self, slot, now)
-  let other = latency(self, rival, now)
-  if (!known) own = Math.min(own, other)
-  if (!rivalKnown) other = Math.min(own, other)
-  own += jitter
-  other += jitter
+  const own = comparable(self, slot, rival, now)
+  if (isSame(self, own, comparable(self, rival, slot, now))) return pressure(self, slot, now)
   const base = slot * hotStride
-  if (own <= other * (1 + noise) && other <= own * (1 + noise)) return pressure(self, slot, now)
-  return ((own * (self.hot[base + inFlight] + 1)) / (self.hot[base + crowd] + 1)) * damage(self, slot, now)
+  return (own * damage(self, slot, now) * (self.hot[base + inFlight] + 1)) / (self.hot[base + usual] + 1)
+}
+
+/**
+ * Whether two instances take equally long, within the noise.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const isAlike = (self: Load, one: number, other: number, now: number): boolean =>
+  isSame(self, comparable(self, one, other, now), comparable(self, other, one, now))
+
+const isSame = ({ options }: Load, one: number, other: number): boolean =>
+  one <= other * (1 + options.noise) && other <= one * (1 + options.noise)
+
+/** The latency of an instance that is compared with another one. */
+const comparable = (self: Load, slot: number, rival: number, now: number): number => {
+  const own = latency(self, slot, now)
+  return self.options.jitter + (isKnown(self, slot) ? own : Math.min(own, latency(self, rival, now)))
 }
 
 /**
@@ -367,7 +380,7 @@ export const cost = (self: Load, slot: number, rival: number, now: number): numb
 export const latency = (self: Load, slot: number, now: number): number => {
   const base = slot * hotStride
   const estimate = self.hot[base + expected]
-  return estimate === 0
+  return estimate <= 0
     ? typicalLatency(self, now)
     : estimate * decay((now - self.hot[base + updatedAt]) / self.options.tau)
 }
@@ -376,8 +389,7 @@ export const latency = (self: Load, slot: number, now: number): number => {
  * How busy and how broken an instance is, whatever its latency: (in flight + 1), raised by failures and push-back.
  *
  * In flight is relative to what this instance would have if all were spread by weight, so that the shares stay what the
- * weights say. Failures divide by the eighth power of the success rate: 1 % of errors costs 8 %, which is noise; a
- * streak of two costs 5 times as much, of three 50 times, of four 10 000 times.
+ * weights say.
  *
  * @category getters
  * @since 0.1.0
@@ -390,17 +402,21 @@ export const pressure = (self: Load, slot: number, now: number): number => {
   return ((hot[base + inFlight] + 1) / (fair + 1)) * damage(self, slot, now)
 }
 
+/**
+ * How many times as much an instance costs because of failures and push-back.
+ *
+ * Failures divide by the eighth power of the success rate, and a quarter more than nothing is still nothing: 1 % of
+ * errors costs 8 %, which is noise; a streak of two costs 4 times as much, of three 40 times, of four 10 000 times.
+ */
 const damage = (self: Load, slot: number, now: number): number => {
   const { hot } = self
   const base = slot * hotStride
-  let factor = hot[base + pushedBackUntil] > now ? pushBackFactor : 1
-  if (hot[base + failing] > 0) {
-    const success = Math.max(0.05, 1 - failureRate(self, slot, now))
-    const squared = success * success
-    const fourth = squared * squared
-    factor /= fourth * fourth
-  }
-  return Math.max(1, factor * 0.8)
+  const push = hot[base + pushedBackUntil] > now ? pushBackFactor : 1
+  if (hot[base + failing] === 0) return push
+  const success = Math.max(0.05, 1 - failureRate(self, slot, now))
+  const squared = success * success
+  const fourth = squared * squared
+  return push * Math.max(1, 0.8 / (fourth * fourth))
 }
 
 /** An instance that asked to be left alone loses against any other that is not quite broken itself. */
@@ -463,8 +479,8 @@ const grown = (cells: Float64Array): Float64Array => {
   return more
 }
 
-const typicalLatency = (self: Load, now: number): number =>
-  self.typical * decay((now - self.typicalAt) / self.options.tau)
+const typicalLatency = ({ options, typical, typicalAt }: Load, now: number): number =>
+  typical === 0 ? options.firstEstimate : typical * decay((now - typicalAt) / options.tau)
 
 /** So many measurements are enough for a median. */
 const sampled = 64
@@ -475,10 +491,10 @@ const findTypical = (self: Load, now: number): void => {
   const measured: Array<number> = []
   for (let slot = 0; slot < self.slots; slot += stride) {
     const base = slot * hotStride
-    if (self.hot[base + weight] === gone || self.hot[base + expected] === 0) continue
+    if (self.hot[base + weight] === gone || self.hot[base + expected] <= 0) continue
     measured.push(self.hot[base + expected] * decay((now - self.hot[base + updatedAt]) / self.options.tau))
   }
   measured.sort((a, b) => a - b)
-  self.typical = measured[(measured.length - 1) >> 1] ?? self.options.firstEstimate
+  self.typical = measured[(measured.length - 1) >> 1] ?? 0
   self.typicalAt = now
 }

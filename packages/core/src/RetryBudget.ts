@@ -1,9 +1,11 @@
 /**
  * How many retries and hedges one client may add to a service's requests: a share of them and a few per second.
  *
- * Both are counted with exponential decay over `window`, so the budget has no edges to wait for and two numbers of
+ * Both are counted with exponential decay over `window`, so the budget has no edges to wait for and a few numbers of
  * state. At a steady rate it allows `ratio` of the requests plus `perSecond`; after a quiet time, at most
- * `perSecond` × `window` at once. A retry storm dies out because what was withdrawn comes back only with time.
+ * `perSecond` × `window` at once. A retry storm dies out because what was withdrawn comes back only with time, and
+ * because the few per second are granted only to the extent to which attempts succeed: otherwise twenty clients that
+ * each ask little would retry as much as they ask, and keep servers down that a moment of overload took down.
  */
 
 /**
@@ -61,9 +63,9 @@ export const deposit = (self: RetryBudget, now: number): void => {
 export const withdraw = (self: RetryBudget, now: number): boolean => {
   decayTo(self, now)
   const { ratio, perSecond, window } = self.options
+  const succeeding = Math.max(0, 1 - self.asked / (self.requests + self.retries + 1))
   self.asked++
-  const answered = Math.max(0, 1 - self.asked / (self.requests + self.retries + 1))
-  if (self.retries + 1 > self.requests * ratio + (perSecond * answered * window) / 1000) return false
+  if (self.retries + 1 > self.requests * ratio + (perSecond * succeeding * window) / 1000) return false
   self.retries++
   return true
 }

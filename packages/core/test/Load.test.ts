@@ -162,7 +162,7 @@ describe("Load", () => {
   it("forgives an instance that proved to be well", () => {
     const { load, slots } = fresh()
     for (let request = 0; request < 5; request++) Load.record(load, slots[0], Outcome.failed, 2000, 0)
-    Load.pardon(load, slots[0], 20)
+    Load.pardon(load, slots[0], 20, 0)
     close(Load.latency(load, slots[0], 0), 20)
     assert.strictEqual(Load.failureRate(load, slots[0], 0), 0)
     assert.strictEqual(Load.evidence(load, slots[0]).successRate, 1)
