@@ -7,7 +7,7 @@
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Clock, Console, Duration, Effect, Exit, Option, Random, References, Schedule, Scope } from "effect"
 import { Command, Flag } from "effect/cli"
-import type { Endpoint } from "@muster/core"
+import { type Endpoint, Policy } from "@muster/core"
 import * as EtcdServer from "../../../packages/backends/test/fixtures/EtcdServer.ts"
 import * as TcpProxy from "../../../packages/backends/test/fixtures/TcpProxy.ts"
 import * as Faults from "./Faults.ts"
@@ -42,6 +42,10 @@ const soak = Effect.fnUntraced(function* (minutes: number, seed: number) {
   }
   const faults: Record<string, number> = Object.fromEntries(Faults.names.map((name) => [name, 0]))
   const footprints: Array<Footprint> = []
+  /** For so long after an instance has vanished, the guard may bring it back as one of too many. */
+  const doubt = Duration.toMillis((yield* Policy.MassRemoval).window)
+  /** Since when nobody has seen whom, of those who have left: milliseconds on the monotonic clock. */
+  const missed = new Map<Endpoint.InstanceId, number>()
   const buried = new Set<Endpoint.InstanceId>()
   let checks = 0
   let worst = 0
@@ -73,10 +77,11 @@ const soak = Effect.fnUntraced(function* (minutes: number, seed: number) {
     }
     const ids = new Set(listed.value.map(idOf))
     const time = yield* now
+    const held = new Set(witnesses.flatMap(({ sees }) => sees().held))
     for (const [id, leftAt] of fleet.left) {
-      if (time - leftAt > lifetime && !ids.has(id) && witnesses.every(({ sees }) => !sees().held.includes(id))) {
-        buried.add(id)
-      }
+      if (ids.has(id) || held.has(id)) missed.delete(id)
+      else if (!missed.has(id)) missed.set(id, time)
+      else if (time > leftAt + lifetime && time > (missed.get(id) ?? time) + doubt) buried.add(id)
     }
     return undefined
   })
