@@ -3,6 +3,7 @@
  */
 import * as Candidates from "../Candidates.ts"
 import * as Load from "../Load.ts"
+import * as Recent from "../Recent.ts"
 import { type Cost, standIn } from "./standIn.ts"
 
 export const twoChoices = (
@@ -21,7 +22,10 @@ export const twoChoices = (
     if (second === first || Load.isAlike(load, first, second, now)) threshold = clearly
   }
   if (second === first) second = Candidates.drawOther(candidates, first, random)
-  const isCheaper = cost(load, second, first, now) * threshold < cost(load, first, second, now)
+  const costOfFirst = cost(load, first, second, now)
+  const costOfSecond = cost(load, second, first, now)
+  Recent.compared(load.recent, first, costOfFirst, second, costOfSecond)
+  const isCheaper = costOfSecond * threshold < costOfFirst
   const winner = isCheaper ? second : first
   if (Load.warmth(load, winner, now) === 1) return winner
   return standIn(cost, winner, isCheaper ? first : second, candidates, load, now, random)
