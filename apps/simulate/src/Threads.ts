@@ -49,5 +49,5 @@ const answer = (worker: Worker, what: Case) =>
     }
     worker.once("message", heard)
     worker.once("error", died)
-    worker.postMessage(what)
+    worker.postMessage(what, [])
   })

@@ -9,7 +9,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Console, Effect, FileSystem, Option, Runtime, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { judge } from "./Gates.ts"
-import type { Measured } from "./Measured.ts"
+import { type Measured, p99 } from "./Measured.ts"
 import { plan } from "./Plan.ts"
 import { plot } from "./Plot.ts"
 import { compared, policies } from "./policies.ts"
@@ -77,7 +77,7 @@ const one = Effect.fnUntraced(function* (
   yield* fs.writeFileString(picture, plot(`${scenario.name}: ${scenario.summary}`, rows))
   yield* json ? Console.error(table) : Console.log(table)
   if (json) {
-    const figures = rows.map(({ latencies: _, ...row }) => row)
+    const figures = rows.map((row) => ({ ...row, latencies: undefined, p99: p99(row) }))
     yield* Console.log(JSON.stringify({ rows: figures, gates, ok: gates.every(({ ok }) => ok) }))
   }
 })

@@ -7,5 +7,5 @@ import { scenarios } from "./scenarios.ts"
 
 parentPort?.on("message", (what: Case) => {
   const scenario = scenarios.find(({ name }) => name === what.scenario)
-  if (scenario !== undefined) parentPort?.postMessage(measure(scenario, what))
+  if (scenario !== undefined) parentPort?.postMessage(measure(scenario, what), [])
 })

@@ -245,7 +245,8 @@ export const record = (self: Load, slot: number, outcome: Outcome, elapsed: numb
   } else {
     hot[base + expected] = Math.max(before * kept, learned(self, slot, outcome, latency(self, slot, now), elapsed))
   }
-  hot[base + usual] += (hot[base + inFlight] - 1 - hot[base + usual]) * Math.max(1 - kept, 1 / options.memory)
+  const others = Math.max(0, hot[base + inFlight] - 1)
+  hot[base + usual] += (others - hot[base + usual]) * Math.max(1 - kept, 1 / options.memory)
   if (!answered || hot[base + marks] !== 0) judge(self, slot, outcome, since, now)
   hot[base + updatedAt] = now
   if (before <= 0 && hot[base + expected] > 0) findTypical(self, now)
