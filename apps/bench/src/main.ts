@@ -8,6 +8,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Console, Effect, References, Runtime, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
+import { p7 } from "../../simulate/src/p7.ts"
 import * as Child from "./Child.ts"
 import { coldStart } from "./coldStart.ts"
 import { localLatency } from "./localLatency.ts"
@@ -20,7 +21,8 @@ class Missed extends Schema.TaggedError<Missed>()("Missed", {}) {
 /** Each with the line of the cost table that it answers. */
 const measurements = [
   { id: "P4", rows: localLatency },
-  { id: "P6", rows: coldStart }
+  { id: "P6", rows: coldStart },
+  { id: "P7", rows: p7 }
 ]
 
 const ids = new Set(measurements.map(({ id }) => id))

@@ -19,7 +19,11 @@ const outcomes: ReadonlyArray<Outcome.Outcome> = [
 
 /** A client with this policy; every request is one that may be repeated. `made` is shown the roster of each client. */
 export const make =
-  (policy: Pick.Policy, options: Partial<Roster.Options> = {}, made: (roster: Roster.Roster) => void = () => {}): Make =>
+  (
+    policy: Pick.Policy,
+    options: Partial<Roster.Options> = {},
+    made: (roster: Roster.Roster) => void = () => {}
+  ): Make =>
   ({ random, log }) => {
     const roster = Roster.make({ ...defaults, policy, ...options }, (event) => {
       if (event._tag !== "HealthChanged") return

@@ -46,7 +46,7 @@ export const fleet = (n: number): ReadonlyArray<Servers.Server> =>
 export const threeQuarters = (servers: number): number => 0.75 * capacity * servers
 
 /** How long to simulate: as many requests as tell percentiles apart, which so many servers see the sooner. */
-export const secondsFor = (n: number): number => (n <= 3 ? 60 : n <= 10 ? 30 : 8)
+export const secondsFor = (n: number): number => (n <= 3 ? 60 : n <= 10 ? 20 : 5)
 
 export const defaults = { attempts: 3, size: Seeded.exponential }
 

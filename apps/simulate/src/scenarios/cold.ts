@@ -19,7 +19,7 @@ export const coldAll: Scenario = {
   scene: (n, clients) => {
     const servers = fleet(n)
     for (const server of servers) Object.assign(server, { cold: factor, warmAt: warmUp })
-    return { ...defaults, servers, clients, rates: [threeQuarters(n) / factor], seconds: n === 100 ? 20 : 40 }
+    return { ...defaults, servers, clients, rates: [threeQuarters(n) / factor], seconds: n === 100 ? 14 : 40 }
   },
   figures: { "share of s0": (result) => share(result, 0, 0, result.seconds) },
   oracle: true
@@ -42,7 +42,7 @@ export const coldOne: Scenario = {
       listed: Array.from({ length: n - 1 }, (_, index) => index + 1),
       clients,
       rates: [threeQuarters(n - 1)],
-      seconds: n === 100 ? 22 : 30,
+      seconds: n === 100 ? 21 : 30,
       script: [
         [
           join,

@@ -44,7 +44,7 @@ export const temporary: Scenario = {
       servers,
       clients,
       rates: [100 * n],
-      seconds: n === 100 ? 28 : 40,
+      seconds: n === 100 ? 27 : 40,
       script: [
         [
           from * 1000,
