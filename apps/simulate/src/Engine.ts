@@ -33,7 +33,7 @@ export interface Scene {
 }
 
 /** What a script may change. */
-export interface Stage {
+interface Stage {
   readonly servers: ReadonlyArray<Servers.Server>
   /** Lists a server; `startedAt` in milliseconds of the simulation says when its process started. */
   readonly put: (server: number, startedAt?: number) => void

@@ -20,9 +20,9 @@ export interface Verdict {
 export const overOracle = (clients: number): number => (clients === 1 ? 1.2 : 1.4)
 
 /** No worse than a rival by more than this, in p99 and errors … */
-export const worse = 1.05
+const worse = 1.05
 /** … or than so many errors more: differences of one request in two thousand are no difference. */
-export const slack = 0.0005
+const slack = 0.0005
 
 /** The verdicts on one scenario at one size, of the policies that were measured there. */
 export const judge = (scenario: Scenario, measured: ReadonlyArray<Measured>): ReadonlyArray<Verdict> => {

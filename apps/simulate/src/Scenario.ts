@@ -34,7 +34,7 @@ export interface Gate {
 }
 
 /** A server has four workers and answers in 20 ms on average: 200 requests a second at most. */
-export const workers = 4
+const workers = 4
 export const mean = 20
 export const capacity = (workers / mean) * 1000
 

@@ -18,7 +18,7 @@ export const pushedBack = 3
 /** The caller gave up. */
 export const gaveUp = 4
 /** The application says 500, or gRPC's code Unknown. */
-export const broke = 5
+const broke = 5
 
 export type Code = 0 | 1 | 2 | 3 | 4 | 5
 

@@ -57,8 +57,8 @@ export const storm: Scenario = {
     attempts,
     servers: fleet(n),
     clients,
-    rates: Array.from({ length: n === 100 ? 12 : 13 }, (_, part) => (part === pulse / lasts ? 2 : 0.6) * capacity * n),
-    seconds: (n === 100 ? 12 : 13) * lasts
+    rates: Array.from({ length: 13 }, (_, part) => (part === pulse / lasts ? 2 : 0.6) * capacity * n),
+    seconds: 13 * lasts
   }),
   figures: {
     "errors from 25 s after the pulse on": (result) => errorsFrom(result, pulse + lasts + calmAfter),
