@@ -6,8 +6,11 @@
  * often never changes a choice. It is measurement, not state: no part of a replay.
  *
  * Times are milliseconds on one monotonic clock, passed in.
+ *
+ * Size: all of these numbers are written together and read together, by one layout.
  */
 import type { Outcome } from "./Outcome.ts"
+import * as Reports from "./internal/reports.ts"
 
 /**
  * The constants of the measurement, durations in milliseconds.
@@ -50,6 +53,12 @@ export interface Load {
   cold: Float64Array
   readonly free: Array<number>
   slots: number
+  /** By slot: a number that every client derives from the instance in the same way. */
+  readonly seeds: Array<number>
+  /** Grows whenever somebody joins, leaves, or is given another weight. */
+  version: number
+  /** What the instances said of themselves. */
+  readonly reports: Reports.Reports
   /** Latency of those that were not measured yet, and when it was found. */
   typical: number
   typicalAt: number
@@ -93,6 +102,9 @@ export const make = (options: Options): Load => ({
   cold: new Float64Array(16 * coldStride),
   free: [],
   slots: 0,
+  seeds: [],
+  version: 0,
+  reports: Reports.make(),
   typical: options.firstEstimate,
   typicalAt: 0,
   totalWeight: 0,
@@ -104,11 +116,12 @@ export const make = (options: Options): Load => ({
 
 /**
  * A clean slot for an instance of this weight: its latency is what is typical of the others until it is measured.
+ * `seed` is a hash of what identifies the instance everywhere; by default the slot, which nobody else knows.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const join = (self: Load, ownWeight: number, now: number): number => {
+export const join = (self: Load, ownWeight: number, now: number, seed?: number): number => {
   const slot = self.free.pop() ?? self.slots++
   if (self.hot.length < self.slots * hotStride) {
     self.hot = grown(self.hot)
@@ -117,6 +130,8 @@ export const join = (self: Load, ownWeight: number, now: number): number => {
   self.hot.fill(0, slot * hotStride, (slot + 1) * hotStride)
   self.cold.fill(0, slot * coldStride, (slot + 1) * coldStride)
   self.hot[slot * hotStride + updatedAt] = now
+  self.seeds[slot] = seed ?? slot
+  Reports.forget(self.reports, slot)
   weigh(self, slot, ownWeight)
   findTypical(self, now)
   return slot
@@ -143,6 +158,7 @@ export const leave = (self: Load, slot: number): void => {
 export const weigh = (self: Load, slot: number, to: number): void => {
   self.totalWeight += to - self.hot[slot * hotStride + weight]
   self.hot[slot * hotStride + weight] = to
+  self.version++
 }
 
 /** The weight of an instance that left while requests were in flight. */
@@ -361,14 +377,25 @@ export const pressure = (self: Load, slot: number, now: number): number => {
   const base = slot * hotStride
   const own = hot[base + weight]
   const fair = own === 0 ? 0 : (self.inFlight * own) / self.totalWeight
-  let pressure = (hot[base + inFlight] + 1) / (fair + 1)
-  if (hot[base + failing] > 0) {
+  return ((hot[base + inFlight] + 1) / (fair + 1)) * handicap(self, slot, now)
+}
+
+/**
+ * By how much failures and push-back raise the cost of an instance: 1 for one without.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const handicap = (self: Load, slot: number, now: number): number => {
+  const base = slot * hotStride
+  let factor = 1
+  if (self.hot[base + failing] > 0) {
     const success = Math.max(0.05, 1 - failureRate(self, slot, now))
     const squared = success * success
     const fourth = squared * squared
-    pressure /= fourth * fourth
+    factor /= fourth * fourth
   }
-  return hot[base + pushedBackUntil] > now ? pressure * pushBackFactor : pressure
+  return self.hot[base + pushedBackUntil] > now ? factor * pushBackFactor : factor
 }
 
 /** An instance that asked to be left alone loses against any other that is not quite broken itself. */
@@ -391,6 +418,14 @@ export const failureRate = ({ hot, options }: Load, slot: number, now: number): 
  */
 export const isPushedBack = (self: Load, slot: number, now: number): boolean =>
   self.hot[slot * hotStride + pushedBackUntil] > now
+
+/**
+ * The weight of an instance; negative once it has left.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const weightOf = (self: Load, slot: number): number => self.hot[slot * hotStride + weight]
 
 /**
  * How many requests are in flight.
