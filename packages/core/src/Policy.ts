@@ -7,9 +7,11 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Schedule from "effect/Schedule"
+import type { ServiceName } from "./Endpoint.ts"
 import type * as Guard from "./Guard.ts"
 import type * as Health from "./Health.ts"
 import * as Pick from "./Pick.ts"
+import type * as Subsets from "./Subset.ts"
 import type * as Zones from "./Zones.ts"
 
 /**
@@ -479,6 +481,29 @@ export const Zone = Context.Reference<string | undefined>("@muster/core/Policy/Z
 export const Spill = Context.Reference<Omit<Zones.Options, "own">>("@muster/core/Policy/Spill", {
   defaultValue: () => ({ clients: {}, minimumSize: 6 })
 })
+
+/**
+ * How many instances of a large service this client uses, so that not everybody is connected to everybody: on average
+ * `size`, of a service that has at least `above`. It takes a client that says who it is: `id`, and `service` where it is
+ * registered itself, which makes the subsets of all clients fit together (`Subset`). Defaults: 20; 50; nobody, and
+ * everybody is used.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const Subset = Context.Reference<
+  Subsets.Options & {
+    readonly client: { readonly id: string; readonly service?: ServiceName | undefined } | undefined
+  }
+>("@muster/core/Policy/Subset", { defaultValue: () => ({ size: 20, above: 50, client: undefined }) })
+
+/**
+ * Whether a server says with each answer how busy it is (`LoadReport`), by which `Pick.hotCold` chooses. Default: yes.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const ReportLoad = Context.Reference<boolean>("@muster/core/Policy/ReportLoad", { defaultValue: () => true })
 
 /**
  * How latency is remembered: the time constant of the moving average, the estimate when nobody has answered yet, how

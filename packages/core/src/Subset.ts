@@ -1,8 +1,8 @@
 /**
  * Which instances of a large service one client uses, so that not everybody is connected to everybody.
  *
- * The choice is the servers': each has exactly `D` = size × clients / servers (rounded) clients, those that rank first
- * when all registered clients are ordered by a hash of client and server. A client needs no list of who has whom, only
+ * The choice is the servers': each has exactly `D` = size × clients / servers clients (rounded, at least one), those that
+ * rank first when all registered clients are ordered by a hash of client and server. A client needs no list of who has whom, only
  * its own rank with each server, and all of them agree as long as they see the same two lists. So, by construction,
  *
  * - every server has the same number of clients, whatever the numbers are;
@@ -10,9 +10,9 @@
  *   as `D` stays; where `D` changes by one, each server gains or loses one client;
  * - a client that joins or leaves changes about `size` connections.
  *
- * The price is that clients have `size` servers only on average (about ± √size); one that would have less than a quarter
- * takes those that it ranks first itself. A client that is not registered, or one of so few that not every server would
- * have one, uses the `size` servers that it ranks first itself: rendezvous hashing (gRFC A68). Below `above` servers
+ * The price is that clients have `size` servers only on average (about ± √size), or more where there are too few clients
+ * for all servers; one that would have less than a quarter takes those that it ranks first itself. A client that is not
+ * registered uses the `size` servers that it ranks first itself: rendezvous hashing (gRFC A68). Below `above` servers
  * everybody uses all of them. Compare Finagle's deterministic aperture, which is as even and moves every client a little
  * on each change.
  */
@@ -105,11 +105,10 @@ export const follow = (self: Subset, servers: ReadonlySet<string>, clients: Read
 export const chosen = (self: Subset): ReadonlySet<string> => {
   const { above, size } = self.options
   if (self.servers.size < above) return new Set(self.servers.keys())
-  const clients = self.registered ? self.others.size + 1 : 0
-  const perServer = Math.round((size * clients) / self.servers.size)
+  const perServer = self.registered ? Math.max(1, Math.round((size * (self.others.size + 1)) / self.servers.size)) : 0
   const ids = new Set<string>()
   for (const [id, { rank }] of self.servers) if (rank < perServer) ids.add(id)
-  const wanted = perServer === 0 ? size : Math.ceil(size / 4)
+  const wanted = self.registered ? Math.ceil(size / 4) : size
   if (ids.size < wanted) {
     const best = [...self.servers].toSorted(([, a], [, b]) => b.score - a.score || b.seed - a.seed)
     for (const [id] of best) if (ids.size < wanted) ids.add(id)

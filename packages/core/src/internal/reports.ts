@@ -19,8 +19,8 @@ const stride = 4
 const inFlight = 0
 const latency = 1
 const own = 2
-/** When the report came; 0 for none. */
-const at = 3
+/** How long the report is believed; 0 where there is none. */
+const until = 3
 
 /** Prequal's pool has 16 probes as well. */
 const remembered = 16
@@ -55,7 +55,7 @@ export const note = (
   self.cells[base + inFlight] = report.inFlight
   self.cells[base + latency] = report.latency
   self.cells[base + own] = ownInFlight
-  self.cells[base + at] = now
+  self.cells[base + until] = now + lifetime
   const place = self.count++ % remembered
   self.recent[place] = share > 0 ? report.inFlight / share : 0
   self.recentAt[place] = now
@@ -63,8 +63,8 @@ export const note = (
 
 export const isFresh = (self: Reports, slot: number, now: number): boolean =>
   (slot + 1) * stride <= self.cells.length &&
-  self.cells[slot * stride + at] > 0 &&
-  now - self.cells[slot * stride + at] <= lifetime
+  self.cells[slot * stride + until] > 0 &&
+  self.cells[slot * stride + until] >= now
 
 /** How many requests are in flight there by now; only for a fresh report. */
 export const busyness = (self: Reports, slot: number, ownInFlight: number): number =>

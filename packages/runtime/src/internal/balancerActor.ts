@@ -16,6 +16,7 @@ import * as Attempt from "@muster/core/Attempt"
 import * as DiscoveryState from "@muster/core/DiscoveryState"
 import type { ServiceName } from "@muster/core/Endpoint"
 import * as Load from "@muster/core/Load"
+import * as LoadReport from "@muster/core/LoadReport"
 import type { Outcome } from "@muster/core/Outcome"
 import * as Policy from "@muster/core/Policy"
 import * as Quantile from "@muster/core/Quantile"
@@ -24,11 +25,18 @@ import * as Roster from "@muster/core/Roster"
 import type { Status } from "../Balancer.ts"
 import { Discovery, type Subscription } from "../Discovery.ts"
 import * as Report from "./balancerReport.ts"
+import * as Subsetting from "./subsetting.ts"
 
 export interface BalancerActor {
   readonly service: ServiceName
   /** Chooses an instance and counts a request in flight there; `undefined` when there is none. */
-  readonly pick: (repeatable: boolean, after: ReadonlyArray<Attempt.Attempt>) => Attempt.Attempt | undefined
+  readonly pick: (
+    repeatable: boolean,
+    after: ReadonlyArray<Attempt.Attempt>,
+    key: string | undefined
+  ) => Attempt.Attempt | undefined
+  /** Takes note of what the instance said of itself. */
+  readonly note: (attempt: Attempt.Attempt, report: LoadReport.LoadReport) => void
   /** Pays for one retry or hedge, or says that the budget is spent. */
   readonly mayRetry: (isHedge: boolean) => boolean
   /** The time within which this share of the answers comes, in milliseconds; asking makes it be measured. */
@@ -52,6 +60,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
   const generator = yield* Random.Random
   const context = yield* Effect.context()
   const options = yield* Roster.options
+  const subsetOf = yield* Subsetting.factory
   const budgetOptions = yield* Policy.RetryBudget
   const restart = yield* Policy.Restart
   const idleAfter = Duration.toMillis(yield* Policy.IdleAfter)
@@ -67,6 +76,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
       hear(event)
     })
     const budget = RetryBudget.make({ ...budgetOptions, window: Duration.toMillis(budgetOptions.window) })
+    const subset = subsetOf()
     const percentiles: Array<Quantile.Quantile> = []
     const pickable = Latch.makeUnsafe(false)
     const attached = Latch.makeUnsafe(false)
@@ -79,7 +89,8 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
       Effect.sync(() => {
         isServing = DiscoveryState.isKnown(state)
         if (DiscoveryState.isKnown(state)) {
-          Roster.apply(roster, state.snapshot, now(), clock.currentTimeMillisUnsafe())
+          const used = subset?.narrow(state.snapshot) ?? state.snapshot
+          Roster.apply(roster, used, now(), clock.currentTimeMillisUnsafe())
         }
         if (isServing && Roster.size(roster) > 0) pickable.openUnsafe()
         else pickable.closeUnsafe()
@@ -94,7 +105,16 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
     const life = discovery.subscribe(service).pipe(
       Effect.flatMap((subscribed) => {
         subscription = subscribed
-        return Stream.runForEach(subscribed.changes, follow)
+        if (subset === undefined) return Stream.runForEach(subscribed.changes, follow)
+        return Effect.flatMap(subset.changes, (clients) =>
+          Stream.runForEach(
+            Stream.merge(
+              subscribed.changes,
+              Stream.map(clients, () => subscribed.current())
+            ),
+            follow
+          )
+        )
       }),
       Effect.andThen(Effect.die("discovery has nothing more to say")),
       Effect.scoped,
@@ -112,11 +132,14 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
 
     return {
       service,
-      pick: (repeatable, after) => {
+      pick: (repeatable, after, key) => {
         if (!isServing) return undefined
         usedAt = now()
         if (after.length === 0) RetryBudget.deposit(budget, usedAt)
-        return Attempt.pick(roster, usedAt, random, repeatable, after)
+        return Attempt.pick(roster, usedAt, random, repeatable, after, key)
+      },
+      note: ({ member }, report) => {
+        if (!member.departed) LoadReport.note(roster.load, member.slot, report, now())
       },
       mayRetry: (isHedge) => {
         const allowed = RetryBudget.withdraw(budget, now())
