@@ -420,6 +420,14 @@ export const isPushedBack = (self: Load, slot: number, now: number): boolean =>
   self.hot[slot * hotStride + pushedBackUntil] > now
 
 /**
+ * When something was last heard of an instance, or when it joined.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const heardAt = (self: Load, slot: number): number => self.hot[slot * hotStride + updatedAt]
+
+/**
  * The weight of an instance; negative once it has left.
  *
  * @category getters

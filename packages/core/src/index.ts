@@ -5,6 +5,7 @@
 export * as Attempt from "./Attempt.ts"
 export * as Candidates from "./Candidates.ts"
 export * as Change from "./Change.ts"
+export * as Checks from "./Checks.ts"
 export * as DiscoveryState from "./DiscoveryState.ts"
 export * as Endpoint from "./Endpoint.ts"
 export * as Guard from "./Guard.ts"

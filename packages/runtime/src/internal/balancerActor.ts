@@ -24,6 +24,8 @@ import * as RetryBudget from "@muster/core/RetryBudget"
 import * as Roster from "@muster/core/Roster"
 import type { Status } from "../Balancer.ts"
 import { Discovery, type Subscription } from "../Discovery.ts"
+import { HealthCheck } from "../HealthCheck.ts"
+import * as Checking from "./checking.ts"
 import * as Report from "./balancerReport.ts"
 import * as Subsetting from "./subsetting.ts"
 
@@ -60,6 +62,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
   const generator = yield* Random.Random
   const context = yield* Effect.context()
   const options = yield* Roster.options
+  const healthCheck = yield* HealthCheck
   const subsetOf = yield* Subsetting.factory
   const budgetOptions = yield* Policy.RetryBudget
   const restart = yield* Policy.Restart
@@ -124,6 +127,8 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
       Effect.andThen(Effect.never)
     )
 
+    const checks = healthCheck === undefined ? Effect.never : Checking.rounds(healthCheck, roster, now, random)
+
     const idle: Effect.Effect<void> = Effect.suspend(() => {
       const remaining = usedAt + idleAfter - now()
       if (remaining <= 0 && roster.load.inFlight === 0 && waiting === 0) return Effect.void
@@ -178,7 +183,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
           health,
           requestsInFlight: Load.requestsInFlight(roster.load, slot)
         })),
-      run: Effect.raceFirst(life, idle).pipe(
+      run: Effect.raceAllFirst([life, idle, checks]).pipe(
         Effect.ensuring(Effect.sync(report.released)),
         Effect.annotateLogs({ service })
       )
