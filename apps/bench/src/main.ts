@@ -1,14 +1,19 @@
 /**
  * `npm run bench`: what Muster costs, each figure beside that of a peer or a limit measured in the same run.
  *
- * Prints a table, or with `--json` ends standard output with one line of JSON. Exit code 1 if a figure misses its bar.
+ * `-- --only P4,P9` measures only those lines of the cost table. Prints a table, or with `--json` ends standard output
+ * with one line of JSON. Exit code 1 if a figure misses its bar.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Console, Effect, References, Runtime, Schema } from "effect"
+import { Console, Effect, type FileSystem, References, Runtime, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Child from "./Child.ts"
 import { coldStart } from "./coldStart.ts"
+import { etcdLatency } from "./etcdLatency.ts"
+import { etcdLeases } from "./etcdLeases.ts"
+import { etcdOutage } from "./etcdOutage.ts"
+import { etcdWatch } from "./etcdWatch.ts"
 import { localLatency } from "./localLatency.ts"
 import type { Row } from "./Row.ts"
 
@@ -16,7 +21,22 @@ class Missed extends Schema.TaggedError<Missed>()("Missed", {}) {
   override readonly [Runtime.errorReported] = false
 }
 
-const measurements = [localLatency, coldStart]
+interface Measurement {
+  /** The line of the cost table that it answers. */
+  readonly id: string
+  readonly rows: Effect.Effect<ReadonlyArray<Row>, unknown, FileSystem.FileSystem>
+}
+
+const measurements: ReadonlyArray<Measurement> = [
+  { id: "P4", rows: localLatency },
+  { id: "P4", rows: etcdLatency },
+  { id: "P5", rows: etcdOutage },
+  { id: "P6", rows: coldStart },
+  { id: "P9", rows: etcdWatch },
+  { id: "P10", rows: etcdLeases }
+]
+
+const ids = new Set(measurements.map(({ id }) => id))
 
 const table = (rows: ReadonlyArray<Row>): string => {
   const cells = [
@@ -51,11 +71,21 @@ const bench = Command.make(
     json: Flag.Boolean("json").pipe(
       Flag.withDescription("End standard output with the rows as one line of JSON; the table goes to standard error"),
       Flag.withDefault(false)
+    ),
+    only: Flag.String("only").pipe(
+      Flag.withDescription(`Measure only these, separated by commas: ${[...ids].join(", ")}`),
+      Flag.map((text) => text.split(",")),
+      Flag.filter(
+        (chosen) => chosen.every((id) => ids.has(id)),
+        () => `choose from ${[...ids].join(", ")}`
+      ),
+      Flag.withDefault([...ids])
     )
   },
-  Effect.fnUntraced(function* ({ json }) {
+  Effect.fnUntraced(function* ({ json, only }) {
     yield* Child.built
-    const rows = (yield* Effect.forEach(measurements, (measurement) => measurement)).flat()
+    const chosen = measurements.filter(({ id }) => only.includes(id))
+    const rows = (yield* Effect.forEach(chosen, ({ rows }) => rows)).flat()
     yield* json ? Console.error(table(rows)) : Console.log(table(rows))
     if (json) yield* Console.log(JSON.stringify({ rows }))
     if (rows.some(({ ok }) => !ok)) return yield* new Missed()
