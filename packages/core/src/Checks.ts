@@ -37,7 +37,8 @@ export const due = (self: Roster.Roster, now: number, silence: number): Readonly
 export const start = (self: Roster.Roster, member: Roster.Member, now: number): Attempt.Attempt => {
   const isProbe = !Health.isInUse(member.health)
   if (isProbe) Roster.dispatch(self, member, { _tag: "ProbeStarted", at: now })
-  return { member, endpoint: member.endpoint, startedAt: now, isProbe, outcome: undefined, ended: true }
+  const { endpoint, slot } = member
+  return { member, slot, endpoint, startedAt: now, isProbe, outcome: undefined, ended: true }
 }
 
 /**

@@ -15,6 +15,7 @@ import { hashOf } from "./internal/hash.ts"
 import * as Load from "./Load.ts"
 import type * as Pick from "./Pick.ts"
 import * as Policy from "./Policy.ts"
+import * as Recent from "./Recent.ts"
 import * as Snapshot from "./Snapshot.ts"
 import * as Zones from "./Zones.ts"
 
@@ -118,6 +119,8 @@ export interface Roster {
   probeAt: number
   lateProbeAt: number
   readonly bySlot: Array<Member>
+  /** By slot: the endpoint of the member. */
+  readonly endpoints: Array<Endpoint>
   /** Who claims an address; the first one is the one that counts. */
   readonly byAddress: Map<string, ReadonlyArray<Member>>
   readonly step: (health: Health.Health, event: Health.Event) => Health.Health
@@ -144,6 +147,7 @@ export const make = (options: Options, emit: (event: Event) => void): Roster => 
   probeAt: Infinity,
   lateProbeAt: Infinity,
   bySlot: [],
+  endpoints: [],
   byAddress: new Map(),
   step: Health.step(options.health),
   emit
@@ -156,6 +160,20 @@ export const make = (options: Options, emit: (event: Event) => void): Roster => 
  * @since 0.1.0
  */
 export const size = (self: Roster): number => self.inUse.size + self.ejected.size + self.reserve.size
+
+/**
+ * The last choices, the newest first, each with what the compared instances would have cost; those that have left are
+ * not among them once their place was taken.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const choices = (self: Roster) =>
+  Recent.list(self.load.recent).map(({ at, compared, slot }) => ({
+    at,
+    endpoint: self.endpoints[slot],
+    compared: compared.map(({ cost, slot }) => ({ endpoint: self.endpoints[slot], cost }))
+  }))
 
 /**
  * Follows a snapshot, in time proportional to the change when none was missed. `wall` is Unix time in milliseconds.
@@ -195,6 +213,7 @@ export const dispatch = (self: Roster, member: Member, event: Health.Event): voi
   const health = self.step(before, event)
   if (health === before) return
   member.health = health
+  Load.watch(self.load, member.slot, health._tag !== "Healthy")
   if (health._tag === "Warming") warm(self, member, health)
   if (Health.isInUse(before) !== Health.isInUse(health)) {
     displace(self, member)
@@ -211,6 +230,8 @@ const join = (self: Roster, endpoint: Endpoint, startedAt: number, now: number):
   self.members.set(endpoint.id, member)
   self.bySlot[slot] = member
   Zones.locate(self.zones, slot, endpoint.zone)
+  self.endpoints[slot] = endpoint
+  Load.watch(self.load, slot, health._tag !== "Healthy")
   if (health._tag === "Warming") warm(self, member, health)
   claim(self, member)
   self.emit({ _tag: "Joined", at: now, endpoint, health })
@@ -229,6 +250,7 @@ const leave = (self: Roster, member: Member, now: number): void => {
 const update = (self: Roster, member: Member, endpoint: Endpoint): void => {
   renounce(self, member)
   member.endpoint = endpoint
+  self.endpoints[member.slot] = endpoint
   Load.weigh(self.load, member.slot, endpoint.weight)
   Zones.locate(self.zones, member.slot, endpoint.zone)
   claim(self, member)
