@@ -13,20 +13,26 @@ import type { Outcome } from "./Outcome.ts"
 import * as Roster from "./Roster.ts"
 
 /**
- * Whom to ask now: those that are out and may be tried, and those in use that were not heard of for `silence`
- * milliseconds and have nothing to do.
+ * Whom to ask now: those that are out and may be tried, and those in use that have nothing to do and either failed last
+ * or were not heard of for `silence` milliseconds.
  *
  * @category getters
  * @since 0.1.0
  */
 export const due = (self: Roster.Roster, now: number, silence: number): ReadonlyArray<Roster.Member> =>
-  [...self.members.values()].filter(({ endpoint, health, slot }) =>
-    Health.isInUse(health)
-      ? !endpoint.draining &&
-        now - Load.heardAt(self.load, slot) >= silence &&
-        Load.requestsInFlight(self.load, slot) === 0
-      : now >= Health.probeAt(health, true)
+  [...self.members.values()].filter((member) =>
+    Health.isInUse(member.health) ? isDoubtful(self, member, now, silence) : now >= Health.probeAt(member.health, true)
   )
+
+const isDoubtful = (
+  { load }: Roster.Roster,
+  { endpoint, slot }: Roster.Member,
+  now: number,
+  silence: number
+): boolean =>
+  !endpoint.draining &&
+  Load.requestsInFlight(load, slot) === 0 &&
+  (now - Load.heardAt(load, slot) >= silence || Load.evidence(load, slot).streak > 0)
 
 /**
  * Begins a check. While it lasts, no request is sent to find out whether the instance is well.
