@@ -27,7 +27,7 @@ interface World {
 
 export type Make = (world: World) => Client
 
-/** The servers of a list that is not draining, by their ports. */
+/** The server of an endpoint, by its port. */
 export const serverOf = (endpoint: { readonly port: number }): number => endpoint.port - 1
 
 /** The wall clock of a simulation starts here. */

@@ -13,6 +13,7 @@
  */
 import type { Outcome } from "./Outcome.ts"
 import * as Recent from "./Recent.ts"
+import * as Reports from "./internal/reports.ts"
 
 /**
  * The constants of the measurement, durations in milliseconds.
@@ -59,6 +60,12 @@ export interface Load {
   /** The last choices. */
   readonly recent: Recent.Recent
   slots: number
+  /** By slot: a number that every client derives from the instance in the same way. */
+  readonly seeds: Array<number>
+  /** Grows whenever somebody joins, leaves, or is given another weight. */
+  version: number
+  /** What the instances said of themselves. */
+  readonly reports: Reports.Reports
   /** Latency of those that were not measured yet, 0 when nobody was, and when it was found. */
   typical: number
   typicalAt: number
@@ -118,6 +125,9 @@ export const make = (options: Options): Load => ({
   free: [],
   recent: Recent.make(),
   slots: 0,
+  seeds: [],
+  version: 0,
+  reports: Reports.make(),
   typical: 0,
   typicalAt: 0,
   totalWeight: 0,
@@ -130,11 +140,12 @@ export const make = (options: Options): Load => ({
 
 /**
  * A clean slot for an instance of this weight: its latency is what is typical of the others until it is measured.
+ * `seed` is a hash of what identifies the instance everywhere; by default the slot, which nobody else knows.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const join = (self: Load, ownWeight: number, now: number): number => {
+export const join = (self: Load, ownWeight: number, now: number, seed?: number): number => {
   const slot = self.free.pop() ?? self.slots++
   if (self.hot.length < self.slots * hotStride) {
     self.hot = grown(self.hot)
@@ -143,6 +154,8 @@ export const join = (self: Load, ownWeight: number, now: number): number => {
   self.hot.fill(0, slot * hotStride, (slot + 1) * hotStride)
   self.cold.fill(0, slot * coldStride, (slot + 1) * coldStride)
   self.hot[slot * hotStride + updatedAt] = now
+  self.seeds[slot] = seed ?? slot
+  Reports.forget(self.reports, slot)
   Recent.forget(self.recent, slot)
   weigh(self, slot, ownWeight)
   findTypical(self, now)
@@ -170,6 +183,7 @@ export const leave = (self: Load, slot: number): void => {
 export const weigh = (self: Load, slot: number, to: number): void => {
   self.totalWeight += to - self.hot[slot * hotStride + weight]
   self.hot[slot * hotStride + weight] = to
+  self.version++
 }
 
 /**
@@ -434,7 +448,7 @@ export const cost = (self: Load, slot: number, rival: number, now: number): numb
   const isTie = isSame(self, own, comparable(self, rival, slot, now))
   const busy = hot[base + inFlight] + 1
   const cost = isTie ? busy / (fairShare(self, hot[base + weight]) + 1) : (own * busy) / (hot[base + usual] + 1)
-  return hot[base + marks] === 0 ? cost : cost * aversion(self, slot, now)
+  return hot[base + marks] === 0 ? cost : cost * handicap(self, slot, now)
 }
 
 /**
@@ -490,16 +504,19 @@ export const pressure = (self: Load, slot: number, now: number): number => {
   const { hot } = self
   const base = slot * hotStride
   const busy = (hot[base + inFlight] + 1) / (fairShare(self, hot[base + weight]) + 1)
-  return hot[base + marks] === 0 ? busy : busy * aversion(self, slot, now)
+  return hot[base + marks] === 0 ? busy : busy * handicap(self, slot, now)
 }
 
 /**
- * How many times as much an instance costs because of failures and push-back.
+ * How many times as much an instance costs because of failures and push-back: 1 for one without.
  *
  * Failures divide by the eighth power of the success rate, and a quarter more than nothing is still nothing: 1 % of
  * errors costs 8 %, which is noise; a streak of two costs 4 times as much, of three 40 times, of four 10 000 times.
+ *
+ * @category getters
+ * @since 0.1.0
  */
-const aversion = (self: Load, slot: number, now: number): number => {
+export const handicap = (self: Load, slot: number, now: number): number => {
   const success = Math.max(0.05, 1 - failureRate(self, slot, now))
   const squared = success * success
   const fourth = squared * squared
@@ -529,6 +546,23 @@ export const failureRate = (self: Load, slot: number, now: number): number =>
  */
 export const isPushedBack = (self: Load, slot: number, now: number): boolean =>
   has(self, slot, pushedBack) && self.cold[slot * coldStride + pushedBackUntil] > now
+
+/**
+ * When something was last heard of an instance, or when it joined.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const heardAt = (self: Load, slot: number): number => self.hot[slot * hotStride + updatedAt]
+
+/**
+ * The weight of an instance; negative once it has left.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const weightOf = (self: Load, slot: number): number =>
+  has(self, slot, gone) ? -1 : self.hot[slot * hotStride + weight]
 
 /**
  * How many requests are in flight.
