@@ -135,6 +135,14 @@ const story = Command.make(
   })
 ).pipe(
   Command.withDescription("Three servers, one client, and everything that can go wrong: no request may fail"),
+  Command.withExamples([
+    { command: "npm run demo", description: "On a file of its own" },
+    { command: "npm run demo -- --registry etcd", description: "On an etcd of its own" },
+    {
+      command: "npm run demo -- --registry etcd://127.0.0.1:2379",
+      description: "On a running etcd, of which nothing but a random prefix of its own is touched"
+    }
+  ]),
   Command.withSubcommands([server, client])
 )
 

@@ -40,7 +40,7 @@ describe.skipIf(EtcdServer.isMissing)("the story on etcd", () => {
           assert.match(stderr, deed)
         }
       }),
-    { timeout: 120_000 }
+    { timeout: 180_000 }
   )
 
   it.live(
@@ -69,20 +69,23 @@ describe.skipIf(EtcdServer.isMissing)("the story on etcd", () => {
         // Three servers, registered, wiped, and put back.
         assert.isAtLeast(after.revision - before.revision, 7)
       }).pipe(Effect.scoped),
-    { timeout: 120_000 }
+    { timeout: 180_000 }
   )
 
-  it.live.each(["SIGTERM", "SIGKILL"] as const)("leaves neither servers nor etcd behind after %s", (signal) =>
-    Effect.scoped(
-      Effect.gen(function* () {
-        const story = yield* start(["--registry", "etcd", "--acts", "steady"])
-        const [, address = ""] = yield* story.says(/registry etcd:\/\/(\S+)/)
-        for (const place of places) yield* story.says(new RegExp(`${place}-1 joined`))
-        assert.isAtLeast(processesOf(address).length, 4)
-        yield* story.signal(signal)
-        yield* story.ended
-        yield* noProcessOf(address)
-      })
-    )
+  it.live.each(["SIGTERM", "SIGKILL"] as const)(
+    "leaves neither servers nor etcd behind after %s",
+    (signal) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const story = yield* start(["--registry", "etcd", "--acts", "steady"])
+          const [, address = ""] = yield* story.says(/registry etcd:\/\/(\S+)/)
+          for (const place of places) yield* story.says(new RegExp(`${place}-1 joined`))
+          assert.isAtLeast(processesOf(address).length, 4)
+          yield* story.signal(signal)
+          yield* story.ended
+          yield* noProcessOf(address)
+        })
+      ),
+    { timeout: 60_000 }
   )
 })

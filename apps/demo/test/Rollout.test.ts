@@ -16,7 +16,7 @@ describe("a rollout", () => {
   it.live(
     "F-s8: of all servers, one after the other, fails no request",
     () => nobodyNotices((stage) => rollout(stage, (place) => Effect.andThen(stage.stop(place), stage.start(place)))),
-    { timeout: 60_000 }
+    { timeout: 120_000 }
   )
 
   describe.skipIf(EtcdServer.isMissing)("on etcd", () => {
@@ -27,7 +27,7 @@ describe("a rollout", () => {
           (stage) => rollout(stage, (place) => Effect.andThen(stage.stop(place), stage.start(place))),
           "etcd"
         ),
-      { timeout: 60_000 }
+      { timeout: 120_000 }
     )
 
     it.live(
@@ -46,7 +46,7 @@ describe("a rollout", () => {
             ),
           "etcd"
         ),
-      { timeout: 60_000 }
+      { timeout: 120_000 }
     )
   })
 })
