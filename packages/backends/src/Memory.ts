@@ -15,9 +15,9 @@ import type { Change, Cursor } from "@muster/core/Change"
 import { Endpoint, type ServiceName } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
 import { type Lease, Registry } from "@muster/core/Registry"
-import { EntryMissing, LeaseLost, RegistryError, Superseded, Unavailable } from "@muster/core/RegistryError"
+import { EntryMissing, LeaseLost, RegistryError, Unavailable } from "@muster/core/RegistryError"
 import { Resolver } from "@muster/core/Resolver"
-import { outranks, supersededMessage } from "./internal/claim.ts"
+import * as Claim from "./internal/claim.ts"
 import * as Entry from "./internal/entry.ts"
 import * as RevisionLog from "./internal/revisionLog.ts"
 
@@ -115,8 +115,7 @@ const make = Effect.gen(function* () {
 
   const failure = (key: string, reason: RegistryError["reason"]) => new RegistryError({ registry, key, reason })
   const gone = (lease: Lease) => failure(keyOf(lease.endpoint), new LeaseLost({ message: `lease ${lease.id} is gone` }))
-  const superseded = (lost: Endpoint, held: Endpoint) =>
-    failure(keyOf(lost), new Superseded({ message: supersededMessage(held) }))
+  const superseded = (lost: Endpoint, held: Endpoint) => failure(keyOf(lost), Claim.superseded(held))
   const whileUp = <A>(key: string, effect: Effect.Effect<A, RegistryError>) =>
     Effect.suspend(() =>
       up ? effect : Effect.fail(failure(key, new Unavailable({ message: "the registry was taken down" })))
@@ -125,7 +124,7 @@ const make = Effect.gen(function* () {
   /** Who outranks this claim, if anyone does. */
   const holder = (claim: Endpoint) => {
     const entry = find(claim.service, claim.id)?.entry
-    return entry !== undefined && Entry.isEndpoint(entry) && outranks(entry, claim) ? entry : undefined
+    return entry !== undefined && Entry.isEndpoint(entry) && Claim.outranks(entry, claim) ? entry : undefined
   }
   const drop = (lease: string, error: RegistryError) => {
     const granted = store.leases.get(lease)
@@ -163,7 +162,7 @@ const make = Effect.gen(function* () {
     if (before?.lease !== undefined) {
       const old = store.leases.get(before.lease)?.lease
       if (old !== undefined) {
-        drop(old.id, outranks(endpoint, old.endpoint) ? superseded(old.endpoint, endpoint) : gone(old))
+        drop(old.id, Claim.outranks(endpoint, old.endpoint) ? superseded(old.endpoint, endpoint) : gone(old))
         yield* FiberMap.remove(timers, old.id)
       }
     }

@@ -5,6 +5,7 @@
  * Nobody above a back end looks at a driver's own errors.
  */
 import * as Schema from "effect/Schema"
+import { Endpoint } from "./Endpoint.ts"
 
 const cause = Schema.optionalKey(Schema.Defect())
 
@@ -94,12 +95,17 @@ export class EntryMissing extends Schema.TaggedError<EntryMissing>()("EntryMissi
 }) {}
 
 /**
- * Another process that started later owns this instance id now: stop claiming it.
+ * Another process that started later owns this instance id now: stop claiming it. `by` is what it registered, where the
+ * registry can tell.
  *
  * @category reasons
  * @since 0.1.0
  */
-export class Superseded extends Schema.TaggedError<Superseded>()("Superseded", { message: Schema.String, cause }) {}
+export class Superseded extends Schema.TaggedError<Superseded>()("Superseded", {
+  message: Schema.String,
+  by: Schema.optionalKey(Endpoint),
+  cause
+}) {}
 
 /**
  * Why a registry failed.

@@ -31,7 +31,10 @@ import * as Actor from "./internal/registrarActor.ts"
 export interface Options<R = never> {
   /** The name that clients call, as in `http://orders/…`. */
   readonly service: string
-  /** The identity of this instance within its service. A later process with the same id takes the place of this one. */
+  /**
+   * The identity of this instance within its service. A later process with the same id takes the place of this one, and
+   * so does any process at the same address.
+   */
   readonly id?: string | undefined
   /** What to register instead of the address that the server is bound to. */
   readonly advertise?: Advertise.Advertise | undefined
@@ -84,7 +87,7 @@ export class RegistrarError extends Schema.TaggedError<RegistrarError>()("Regist
 export class Registrar extends Context.Service<
   Registrar,
   {
-    /** What is registered. */
+    /** What is registered; after the wall clock stepped back, its start may have to be registered as a later one. */
     readonly endpoint: Endpoint
     /** Where the registration stands right now. */
     readonly state: Effect.Effect<RegistrationState>

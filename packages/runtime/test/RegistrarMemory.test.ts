@@ -1,12 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, type Duration, Effect, Exit, Layer, References, Scope, Stream } from "effect"
+import { Clock, Context, Duration, Effect, Exit, Layer, References, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Memory from "@muster/backends/Memory"
-import { type Change, Endpoint, Resolver } from "@muster/core"
+import { type Change, Endpoint, Registry, Resolver } from "@muster/core"
 import { Registrar } from "@muster/runtime"
 import { settle } from "./fixtures/ScriptedResolver.ts"
+import { wallClockOffBy } from "./fixtures/wallClock.ts"
 
 const orders = Endpoint.ServiceName.make("orders")
+const id = Endpoint.InstanceId.make("a")
 const pass = (duration: Duration.Input) => Effect.andThen(TestClock.adjust(duration), settle)
 
 /** Starts an instance in the registry of this test; `close` releases it as SIGTERM would. */
@@ -46,6 +48,14 @@ const follow = Effect.gen(function* () {
 
 const inMemory = <A, E>(test: Effect.Effect<A, E, Scope.Scope | Layer.Success<typeof Memory.layer>>) =>
   test.pipe(Effect.provide(Memory.layer), Effect.provideService(References.MinimumLogLevel, "None"))
+
+/** What a process left behind that was killed when the wall clock was an hour later: its lease. */
+const killed = (port: number) =>
+  Effect.gen(function* () {
+    const registry = yield* Registry.Registry
+    const hourLater = Endpoint.Endpoint.make({ service: orders, id, host: "127.0.0.1", port, startedAt: 3_600_000 })
+    return yield* registry.register(hourLater, Duration.seconds(10))
+  })
 
 describe("Registrar in Memory", () => {
   it.effect("is heard to come once, to drain, and to leave; nothing else in an hour", () =>
@@ -113,4 +123,68 @@ describe("Registrar in Memory", () => {
         assert.deepStrictEqual([(yield* older.state)._tag, (yield* newer.state)._tag], ["Withdrawn", "Registered"])
       }).pipe(inMemory)
   )
+
+  describe("after the wall clock stepped back by an hour", () => {
+    it.effect("F-m, F-c3: a server that is started again on its address takes its entry over at once", () =>
+      Effect.gen(function* () {
+        const lease = yield* killed(4000)
+        const registry = yield* Registry.Registry
+        const heard = yield* follow
+        const again = yield* start(id, 4000)
+        assert.strictEqual((yield* again.state)._tag, "Registered")
+        assert.strictEqual((yield* Effect.flip(registry.renew(lease))).reason._tag, "Superseded")
+        yield* pass("1 minute")
+        assert.deepStrictEqual(heard, ["Reset a", "Put a 4000"])
+        assert.deepStrictEqual((yield* again.state)._tag, "Registered")
+        yield* Effect.forkChild(again.close)
+        yield* pass("1 second")
+        assert.deepStrictEqual(heard.slice(2), ["Put a 4000 draining", "Removed a"])
+      }).pipe(inMemory)
+    )
+
+    it.effect("F-m, F-c3: a server that is started again elsewhere waits for the lease of its predecessor to end", () =>
+      Effect.gen(function* () {
+        yield* killed(4000)
+        const heard = yield* follow
+        const again = yield* start(id, 4001)
+        yield* pass("9999 millis")
+        assert.strictEqual((yield* again.state)._tag, "Granting")
+        yield* pass("6 seconds")
+        assert.strictEqual((yield* again.state)._tag, "Registered")
+        yield* pass("1 minute")
+        assert.deepStrictEqual(heard, ["Reset a", "Removed a", "Put a 4001"])
+      }).pipe(inMemory)
+    )
+
+    it.effect("F-m: one who lives is no predecessor: whoever claims his id is fenced for good once that is sure", () =>
+      Effect.gen(function* () {
+        const registry = yield* Registry.Registry
+        const lease = yield* killed(4000)
+        yield* Effect.forkChild(Effect.forever(Effect.andThen(Effect.sleep("3 seconds"), registry.renew(lease))))
+        const heard = yield* follow
+        const other = yield* start(id, 4001)
+        yield* pass("20 seconds")
+        assert.strictEqual((yield* other.state)._tag, "Fenced")
+        yield* registry.revoke(lease)
+        yield* pass("1 hour")
+        assert.strictEqual((yield* other.state)._tag, "Fenced")
+        assert.deepStrictEqual(heard, ["Reset a", "Removed a"])
+      }).pipe(inMemory)
+    )
+
+    it.effect(
+      "F-m: of two servers with one id on one address the one that started last has it, and neither flaps",
+      () =>
+        Effect.gen(function* () {
+          yield* pass("2 hours")
+          const first = yield* start(id, 4000)
+          const hourAgo = yield* wallClockOffBy(() => -3_600_000)
+          const last = yield* Effect.provideService(start(id, 4000), Clock.Clock, hourAgo)
+          const heard = yield* follow
+          yield* pass("10 minutes")
+          assert.deepStrictEqual([(yield* first.state)._tag, (yield* last.state)._tag], ["Fenced", "Registered"])
+          assert.deepStrictEqual(heard, ["Reset a"])
+        }).pipe(inMemory)
+    )
+  })
 })

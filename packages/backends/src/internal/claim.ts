@@ -5,11 +5,15 @@
  * and neither takes the id back from the other. The same claim again (a process that registers anew) outranks nothing.
  */
 import type { Endpoint } from "@muster/core/Endpoint"
+import { Superseded } from "@muster/core/RegistryError"
 
 /** Whether `held` keeps the id against `claim`. */
 export const outranks = (held: Endpoint, claim: Endpoint): boolean =>
   held.startedAt === claim.startedAt ? held.address > claim.address : held.startedAt > claim.startedAt
 
 /** What the loser is told. */
-export const supersededMessage = (held: Endpoint): string =>
-  `${held.address}, which started later, registered under this id; give each process an id of its own`
+export const superseded = (by: Endpoint): Superseded =>
+  new Superseded({
+    message: `${by.address}, which started later, registered under this id; give each process an id of its own`,
+    by
+  })

@@ -11,7 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type { Endpoint } from "@muster/core/Endpoint"
+import { Endpoint } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
 import * as State from "@muster/core/RegistrationState"
 import type { Lease } from "@muster/core/Registry"
@@ -49,6 +49,9 @@ export const run = Effect.fnUntraced(function* (
   let lost: Effect.Effect<RegistryError> = Effect.never
   /** The registration in flight, if any. */
   let claiming: Fiber.Fiber<void> | undefined
+  /** What is registered, and when it was first refused because a later process has the id. */
+  let claimed = endpoint
+  let refusedAt: number | undefined
 
   const now = () => Number(clock.monotonicTimeNanosUnsafe() - startedAt) / 1e6
   /** Timers are a millisecond fine: a moment that is closer than that has come. */
@@ -75,8 +78,24 @@ export const run = Effect.fnUntraced(function* (
     yield* dispatch({ _tag: "GrantStarted", at: now() })
   })
 
-  /** In a fiber of its own: interrupted half-way, a registration may leave a ghost that nobody knows the lease of. */
-  const claim = calls.register(ttl).pipe(
+  /**
+   * Somebody who started later has the id. After the wall clock stepped back that may be our own predecessor: certainly,
+   * if he is at the address at which we answer, and we start after him; perhaps, as long as his lease may only be
+   * running out. Nobody who was ever registered yields to a predecessor: he is fenced for good.
+   */
+  const yieldTo = (error: RegistryError, by: Endpoint | undefined): Effect.Effect<void> => {
+    if (held !== undefined) return dispatch({ _tag: "Superseded", at: now() })
+    if (by?.address === endpoint.address && claimed === endpoint) {
+      claimed = new Endpoint({ ...endpoint, startedAt: by.startedAt + 1 })
+      return claim
+    }
+    refusedAt ??= now()
+    return isPast(refusedAt + Duration.toMillis(ttl) * (1 + renewAfter))
+      ? dispatch({ _tag: "Superseded", at: now() })
+      : dispatch({ _tag: "GrantFailed", at: now(), error })
+  }
+
+  const claim: Effect.Effect<void> = Effect.suspend(() => calls.register(claimed, ttl)).pipe(
     Effect.matchEffect({
       onSuccess: (lease) => {
         held = lease
@@ -84,16 +103,23 @@ export const run = Effect.fnUntraced(function* (
         return dispatch({ _tag: "Granted", at: now(), lease: lease.id, ttl: Duration.toMillis(lease.ttl) })
       },
       onFailure: (error) =>
-        Calls.verdict(error) === "Superseded"
-          ? dispatch({ _tag: "Superseded", at: now() })
+        error.reason._tag === "Superseded"
+          ? yieldTo(error, error.reason.by)
           : dispatch({ _tag: "GrantFailed", at: now(), error })
-    }),
-    Effect.ensuring(Effect.sync(() => (claiming = undefined)))
+    })
   )
 
-  /** Granting: the same id again and again, so that a lost answer never makes two of us. */
+  /**
+   * Granting: the same id again and again, so that a lost answer never makes two of us. In a fiber of its own:
+   * interrupted half-way, a registration may leave a ghost that nobody knows the lease of.
+   */
   const grant = Effect.gen(function* () {
-    claiming = yield* Effect.forkDetach(claim)
+    claiming = yield* Effect.forkDetach(
+      Effect.ensuring(
+        claim,
+        Effect.sync(() => (claiming = undefined))
+      )
+    )
     yield* Fiber.join(claiming)
     if (cell.get()._tag === "Granting") yield* tryingAgain.pause
   })

@@ -64,7 +64,9 @@ const announce = (
     case "Lost":
       return Effect.logWarning("lost its lease; tries the same one first, then a new one")
     case "Fenced":
-      return Effect.logError("a process that started later owns this instance id: not registered any more")
+      return Effect.logError(
+        "a process that started later owns this instance id: not registered any more; give each process its own"
+      )
     case "Draining":
       return Effect.logInfo("draining")
     case "Withdrawn":

@@ -39,14 +39,14 @@ export const make = Effect.fnUntraced(function* (endpoint: Endpoint) {
 
   return {
     attributes,
-    register: (ttl: Duration.Duration) => once("register", registry.register(endpoint, ttl), deadline),
+    register: (claim: Endpoint, ttl: Duration.Duration) => once("register", registry.register(claim, ttl), deadline),
     /** Renews what is held; nothing held is a lost lease. `within` is in milliseconds. */
     renew: (lease: Lease | undefined, within = Infinity) =>
       lease === undefined
         ? Effect.fail(failure(new LeaseLost({ message: "no lease is held; register first" })))
         : once("renew", registry.renew(lease), Math.min(within, deadline)),
     announceDraining: (lease: Lease, within: number) =>
-      insist("update", registry.update(lease, endpoint.asDraining()), within),
+      insist("update", registry.update(lease, lease.endpoint.asDraining()), within),
     revoke: (lease: Lease, within: number) => insist("revoke", registry.revoke(lease), within)
   }
 })

@@ -15,8 +15,8 @@ import * as Random from "effect/Random"
 import { Endpoint, type ServiceName } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
 import type { Lease } from "@muster/core/Registry"
-import { EntryMissing, LeaseLost, type RegistryError, Superseded } from "@muster/core/RegistryError"
-import { outranks, supersededMessage } from "../claim.ts"
+import { EntryMissing, LeaseLost, type RegistryError } from "@muster/core/RegistryError"
+import * as Claim from "../claim.ts"
 import * as Entry from "../entry.ts"
 import type { Agent } from "./agent.ts"
 
@@ -41,12 +41,11 @@ export const make = Effect.fnUntraced(function* (agent: Agent) {
 
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
-  const superseded = (claim: Endpoint, held: Endpoint) =>
-    agent.failure(claim, new Superseded({ message: supersededMessage(held) }))
+  const superseded = (claim: Endpoint, held: Endpoint) => agent.failure(claim, Claim.superseded(held))
   const isHeld = (lease: Lease) => now() < (deadlines.get(lease.id) ?? 0)
 
   const yieldTo = (claim: Endpoint, held: Entry.Entry | undefined) =>
-    held !== undefined && Entry.isEndpoint(held) && outranks(held, claim)
+    held !== undefined && Entry.isEndpoint(held) && Claim.outranks(held, claim)
       ? Effect.fail(superseded(claim, held))
       : Effect.void
 
@@ -75,7 +74,7 @@ export const make = Effect.fnUntraced(function* (agent: Agent) {
   const whyOver = Effect.fnUntraced(function* (lease: Lease): Effect.fn.Return<RegistryError, RegistryError> {
     const { endpoint } = lease
     const found = yield* agent.find(endpoint)
-    if (found !== undefined && Entry.isEndpoint(found.entry) && outranks(found.entry, endpoint)) {
+    if (found !== undefined && Entry.isEndpoint(found.entry) && Claim.outranks(found.entry, endpoint)) {
       return superseded(endpoint, found.entry)
     }
     if (found === undefined && isHeld(lease)) {

@@ -12,8 +12,8 @@ import * as RequestResolver from "effect/RequestResolver"
 import type { ICompare, IKeyValue, IRequestOp } from "etcd3"
 import type { Endpoint } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
-import { Superseded } from "@muster/core/RegistryError"
-import { outranks, supersededMessage } from "../claim.ts"
+import type { Superseded } from "@muster/core/RegistryError"
+import { outranks, superseded } from "../claim.ts"
 import * as GrpcError from "./grpcError.ts"
 import type { Layout } from "./layout.ts"
 import type { Members } from "./members.ts"
@@ -64,7 +64,7 @@ export const make = Effect.fnUntraced(function* (members: Members, layout: Layou
       if (before?.lease === entry.lease && before.value.equals(entry.value)) return undefined
       const holder = before === undefined ? undefined : layout.claim(entry.endpoint.service, before)
       if (holder !== undefined && outranks(holder, entry.endpoint)) {
-        return yield* Effect.fail(new Superseded({ message: supersededMessage(holder) }))
+        return yield* Effect.fail(superseded(holder))
       }
     }
   })

@@ -12,7 +12,7 @@ import { Endpoint } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
 import type { Lease } from "@muster/core/Registry"
 import * as Reason from "@muster/core/RegistryError"
-import { outranks, supersededMessage } from "../claim.ts"
+import { outranks, superseded } from "../claim.ts"
 import * as Claims from "./claims.ts"
 import type * as GrpcError from "./grpcError.ts"
 import type { KeepAlive } from "./keepAlive.ts"
@@ -49,7 +49,7 @@ export const make = Effect.fnUntraced(function* (members: Members, keepAlive: Ke
     if (!alive) forget(lease)
     const holder = entry === undefined ? undefined : layout.claim(lease.endpoint.service, entry)
     if (holder !== undefined && outranks(holder, lease.endpoint)) {
-      return new Reason.Superseded({ message: supersededMessage(holder) })
+      return superseded(holder)
     }
     // Where an entry cannot say when its process started, whoever wrote last has it: taking it back would flap.
     if (holder !== undefined && !layout.ownsLease && alive && holder.address !== lease.endpoint.address) {

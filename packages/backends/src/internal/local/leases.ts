@@ -7,14 +7,8 @@ import * as Effect from "effect/Effect"
 import { Endpoint } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
 import type { Lease, Registry } from "@muster/core/Registry"
-import {
-  EntryMissing,
-  LeaseLost,
-  RegistryError,
-  type RegistryErrorReason,
-  Superseded
-} from "@muster/core/RegistryError"
-import { outranks, supersededMessage } from "../claim.ts"
+import { EntryMissing, LeaseLost, RegistryError, type RegistryErrorReason } from "@muster/core/RegistryError"
+import { outranks, superseded } from "../claim.ts"
 import * as Entry from "../entry.ts"
 import { randomName } from "./connection.ts"
 import type { File } from "./file.ts"
@@ -35,7 +29,7 @@ const ended = (tables: Tables, { endpoint, id }: Lease): RegistryErrorReason | u
   const readable = entry !== undefined && Entry.isEndpoint(entry)
   if (!tables.holds(id)) {
     return readable && outranks(entry, endpoint)
-      ? new Superseded({ message: supersededMessage(entry) })
+      ? superseded(entry)
       : new LeaseLost({ message: `lease ${id} is not in the file` })
   }
   if (row?.lease !== id) return new EntryMissing({ message: `the entry of lease ${id} is gone` })
@@ -79,7 +73,7 @@ export const make = Effect.fnUntraced(function* (
         const before = tables.entry(endpoint.service, endpoint.id)
         const entry = before && Entry.decode(endpoint.service, endpoint.id, before.value)
         if (entry !== undefined && Entry.isEndpoint(entry) && outranks(entry, endpoint)) {
-          return new Superseded({ message: supersededMessage(entry) })
+          return superseded(entry)
         }
         tables.grant({ lease: lease.id, endpoint, ttl: Duration.toMillis(ttl) })
         tables.put(endpoint, value, lease.id)

@@ -15,8 +15,8 @@ import * as FiberMap from "effect/FiberMap"
 import { Endpoint, type ServiceName } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
 import type { Lease } from "@muster/core/Registry"
-import { EntryMissing, LeaseLost, type RegistryError, Superseded } from "@muster/core/RegistryError"
-import { outranks, supersededMessage } from "../claim.ts"
+import { EntryMissing, LeaseLost, type RegistryError } from "@muster/core/RegistryError"
+import * as Claim from "../claim.ts"
 import type { Connection } from "./connection.ts"
 import * as Wire from "./wire.ts"
 
@@ -36,7 +36,7 @@ interface Held {
 const keyOf = ({ id, service }: Endpoint) => `${service}/${id}`
 
 const isOutranked = (claim: Endpoint, by: Endpoint | undefined): by is Endpoint =>
-  by !== undefined && outranks(by, claim)
+  by !== undefined && Claim.outranks(by, claim)
 
 /** The calls of the write port. */
 export const make = Effect.fnUntraced(function* (connection: Connection, place: Wire.Place) {
@@ -60,8 +60,7 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
   const listing = (service: ServiceName) => Cache.get(listings, service)
   const listingOfNow = (service: ServiceName) => Cache.refresh(listings, service)
 
-  const superseded = (claim: Endpoint, held: Endpoint) =>
-    connection.failure(keyOf(claim), new Superseded({ message: supersededMessage(held) }))
+  const superseded = (claim: Endpoint, held: Endpoint) => connection.failure(keyOf(claim), Claim.superseded(held))
   const gone = ({ endpoint, id }: Lease) =>
     connection.failure(keyOf(endpoint), new LeaseLost({ message: `lease ${id} is gone; register again` }))
 
