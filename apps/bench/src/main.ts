@@ -1,7 +1,8 @@
 /**
  * `npm run bench`: what Muster costs, each figure beside that of a peer or a limit measured in the same run.
  *
- * Prints a table, or with `--json` ends standard output with one line of JSON. Exit code 1 if a figure misses its bar.
+ * `-- --only P4,P9` measures only those lines of the cost table. Prints a table, or with `--json` ends standard output
+ * with one line of JSON. Exit code 1 if a figure misses its bar.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -16,7 +17,13 @@ class Missed extends Schema.TaggedError<Missed>()("Missed", {}) {
   override readonly [Runtime.errorReported] = false
 }
 
-const measurements = [localLatency, coldStart]
+/** Each with the line of the cost table that it answers. */
+const measurements = [
+  { id: "P4", rows: localLatency },
+  { id: "P6", rows: coldStart }
+]
+
+const ids = new Set(measurements.map(({ id }) => id))
 
 const table = (rows: ReadonlyArray<Row>): string => {
   const cells = [
@@ -51,11 +58,21 @@ const bench = Command.make(
     json: Flag.Boolean("json").pipe(
       Flag.withDescription("End standard output with the rows as one line of JSON; the table goes to standard error"),
       Flag.withDefault(false)
+    ),
+    only: Flag.String("only").pipe(
+      Flag.withDescription(`Measure only these, separated by commas: ${[...ids].join(", ")}`),
+      Flag.map((text) => text.split(",")),
+      Flag.filter(
+        (chosen) => chosen.every((id) => ids.has(id)),
+        () => `choose from ${[...ids].join(", ")}`
+      ),
+      Flag.withDefault([...ids])
     )
   },
-  Effect.fnUntraced(function* ({ json }) {
+  Effect.fnUntraced(function* ({ json, only }) {
     yield* Child.built
-    const rows = (yield* Effect.forEach(measurements, (measurement) => measurement)).flat()
+    const chosen = measurements.filter(({ id }) => only.includes(id))
+    const rows = (yield* Effect.forEach(chosen, ({ rows }) => rows)).flat()
     yield* json ? Console.error(table(rows)) : Console.log(table(rows))
     if (json) yield* Console.log(JSON.stringify({ rows }))
     if (rows.some(({ ok }) => !ok)) return yield* new Missed()

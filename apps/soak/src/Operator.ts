@@ -41,21 +41,28 @@ export const compact = (hosts: ReadonlyArray<string>) =>
     )
   )
 
-/** The listing, as lines to compare. */
+/** The listing: as lines to compare, and the revisions with which the entries were written. */
 export const listing = (hosts: ReadonlyArray<string>) =>
   any(hosts, (host) =>
     ask(
       host,
       "kv/range",
       { key: base64(prefix), range_end: base64(`${prefix.slice(0, -1)}0`) },
-      Schema.Struct({ kvs: Schema.optionalKey(Schema.Array(Schema.Struct({ value: Schema.StringFromBase64 }))) })
+      Schema.Struct({ kvs: Schema.optionalKey(Schema.Array(Entry)) })
     )
   ).pipe(
     Effect.flatMap(({ kvs = [] }) =>
-      Effect.forEach(kvs, ({ value }) => Schema.decodeEffect(Endpoint.EndpointFromJson)(value))
-    ),
-    Effect.map((endpoints) => endpoints.map(line).toSorted())
+      Effect.map(
+        Effect.forEach(kvs, ({ value }) => Schema.decodeEffect(Endpoint.EndpointFromJson)(value)),
+        (endpoints) => ({
+          lines: endpoints.map(line).toSorted(),
+          revisions: kvs.map(({ mod_revision }) => Number(mod_revision))
+        })
+      )
+    )
   )
+
+const Entry = Schema.Struct({ value: Schema.StringFromBase64, mod_revision: Schema.String })
 
 /** Leases that live, and watches that are open. */
 export const leftOver = Effect.fnUntraced(function* (hosts: ReadonlyArray<string>) {

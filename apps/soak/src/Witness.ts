@@ -8,6 +8,7 @@ import { DiscoveryState, Endpoint, Snapshot } from "@muster/core"
 import { Discovery } from "@muster/runtime"
 import type { Fleet } from "./Fleet.ts"
 import { service } from "./Fleet.ts"
+import type { History } from "./History.ts"
 
 const quiet = Layer.succeed(References.MinimumLogLevel, "None")
 
@@ -15,13 +16,18 @@ export const make = Effect.fnUntraced(function* (
   name: string,
   hosts: ReadonlyArray<string>,
   fleet: Pick<Fleet, "ever">,
+  history: Pick<History, "hear">,
   buried: ReadonlySet<string>,
   violation: (what: string) => void
 ) {
   let events = 0
+  const record = (_: Endpoint.ServiceName, event: DiscoveryState.Event) => {
+    events++
+    history.hear(name, event)
+  }
   const layer = Discovery.layer.pipe(
     Layer.provide(Etcd.layer({ hosts })),
-    Layer.provide(Layer.succeed(Discovery.Recorder, () => void events++)),
+    Layer.provide(Layer.succeed(Discovery.Recorder, record)),
     Layer.provide(quiet)
   )
   const discovery = Context.get(yield* Layer.build(layer), Discovery.Discovery)

@@ -12,6 +12,7 @@ import * as EtcdServer from "../../../packages/backends/test/fixtures/EtcdServer
 import * as TcpProxy from "../../../packages/backends/test/fixtures/TcpProxy.ts"
 import * as Faults from "./Faults.ts"
 import * as Fleet from "./Fleet.ts"
+import * as History from "./History.ts"
 import * as Operator from "./Operator.ts"
 import * as Witness from "./Witness.ts"
 
@@ -47,6 +48,7 @@ const soak = Effect.fnUntraced(function* (minutes: number, seed: number) {
   /** Since when nobody has seen whom, of those who have left: milliseconds on the monotonic clock. */
   const missed = new Map<Endpoint.InstanceId, number>()
   const buried = new Set<Endpoint.InstanceId>()
+  const history = History.make(violation)
   let checks = 0
   let worst = 0
   /** Only what the run itself draws: the library's own draws would make a seed mean another run each time. */
@@ -63,19 +65,21 @@ const soak = Effect.fnUntraced(function* (minutes: number, seed: number) {
   const clients = yield* Scope.make()
   const fleet = yield* Scope.provide(Fleet.make(registrants, hosts), clients)
   const witnesses = yield* Effect.forEach(Array.from({ length: watchers }), (_, index) =>
-    Scope.provide(Witness.make(`watcher ${index}`, hosts, fleet, buried, violation), clients)
+    Scope.provide(Witness.make(`watcher ${index}`, hosts, fleet, history, buried, violation), clients)
   )
 
   /** Which watcher does not see what etcd lists, or nothing. */
   const disagreement = Effect.gen(function* () {
     const listed = yield* Effect.option(Operator.listing(direct))
     if (Option.isNone(listed)) return "etcd does not answer"
+    const { lines, revisions } = listed.value
+    revisions.forEach(history.lists)
     for (const witness of witnesses) {
       const seen = witness.sees()
-      if (seen.listed.join() === listed.value.join()) continue
-      return `${witness.name} disagrees with etcd: ${difference(seen.listed, listed.value)}`
+      if (seen.listed.join() === lines.join()) continue
+      return `${witness.name} disagrees with etcd: ${difference(seen.listed, lines)}`
     }
-    const ids = new Set(listed.value.map(idOf))
+    const ids = new Set(lines.map(idOf))
     const time = yield* now
     const held = new Set(witnesses.flatMap(({ sees }) => sees().held))
     for (const [id, leftAt] of fleet.left) {
@@ -90,7 +94,7 @@ const soak = Effect.fnUntraced(function* (minutes: number, seed: number) {
   const absence = Effect.gen(function* () {
     const listed = yield* Effect.option(Operator.listing(direct))
     if (Option.isNone(listed)) return "etcd does not answer"
-    const ids = new Set(listed.value.map(idOf))
+    const ids = new Set(listed.value.lines.map(idOf))
     for (const id of fleet.present().keys()) if (!ids.has(id)) return `${id} runs and is not registered`
     return undefined
   })
@@ -130,10 +134,12 @@ const soak = Effect.fnUntraced(function* (minutes: number, seed: number) {
     const which = yield* seeded(Random.nextIntBetween(0, registrants - 1))
     faults[fault.name] = (faults[fault.name] ?? 0) + 1
     yield* fault.strike
+    if (fault.name === "wipe") history.forget()
     yield* Effect.all([Effect.sleep(fault.lasts), fleet.replace(which)], { concurrency: 2, discard: true })
     yield* fault.heal
     const { took, last } = yield* until(disagreement, convergence, `after ${fault.name} #${checks}`)
     yield* until(absence, returned, `after ${fault.name} #${checks}`)
+    history.check()
     checks++
     worst = Math.max(worst, took)
     const print = yield* footprint

@@ -30,6 +30,24 @@ export const heldEndpoints = Metric.gauge("muster_held_endpoints", { description
 export const frozen = Metric.gauge("muster_frozen", { description: "Whether the snapshot is frozen" })
 
 /**
+ * 1 while a service is served from a snapshot that an earlier run remembered, else 0.
+ *
+ * @category discovery
+ * @since 0.1.0
+ */
+export const remembered = Metric.gauge("muster_remembered", {
+  description: "Whether the snapshot is one that an earlier run remembered"
+})
+
+/**
+ * How old the snapshot is, in seconds: 0 while the registry is followed.
+ *
+ * @category discovery
+ * @since 0.1.0
+ */
+export const age = Metric.gauge("muster_snapshot_age_seconds", { description: "Age of the snapshot" })
+
+/**
  * Registry entries that could not be read.
  *
  * @category discovery

@@ -115,8 +115,8 @@ export const FullRead = Context.Reference<{
 })
 
 /**
- * The mass-removal guard. Defaults: half and at least 2 within 10 s; believed after a full read 15.3 s later (the
- * default time to live, one renewal and 2 s); held for at most 60 s.
+ * The mass-removal guard. Defaults: half and at least 2 within 10 s, or any within 10 s after an outage; believed after a
+ * full read 15.3 s later (the default time to live, one renewal and 2 s); held for at most 60 s.
  *
  * @category discovery
  * @since 0.1.0
@@ -140,6 +140,31 @@ export const MassRemoval = Context.Reference<Guard.Options>("@muster/core/Policy
  */
 export const IdleAfter = Context.Reference<Duration.Duration>("@muster/core/Policy/IdleAfter", {
   defaultValue: () => Duration.seconds(60)
+})
+
+/**
+ * How the last snapshot of a service is kept for the next run of a client: how long the registry may take to answer
+ * before the next run serves from it, how often it is kept at most while the list changes, how often at least while it
+ * does not, how long one reading or writing may take, and how old it may be to be used.
+ * Defaults: 250 ms, 5 s, 1 min, 1 s, 1 day.
+ *
+ * @category discovery
+ * @since 0.1.0
+ */
+export const Remember = Context.Reference<{
+  readonly headStart: Duration.Duration
+  readonly atMostEvery: Duration.Duration
+  readonly atLeastEvery: Duration.Duration
+  readonly deadline: Duration.Duration
+  readonly maxAge: Duration.Duration
+}>("@muster/core/Policy/Remember", {
+  defaultValue: () => ({
+    headStart: Duration.millis(250),
+    atMostEvery: Duration.seconds(5),
+    atLeastEvery: Duration.minutes(1),
+    deadline: Duration.seconds(1),
+    maxAge: Duration.days(1)
+  })
 })
 
 /**

@@ -67,6 +67,31 @@ export const Recorder = Context.Reference<(service: ServiceName, event: Event) =
 )
 
 /**
+ * Keeps a text under a key; every `KeyValueStore` does.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TextStore {
+  readonly get: (key: string) => Effect.Effect<string | undefined, unknown>
+  readonly set: (key: string, text: string) => Effect.Effect<void, unknown>
+}
+
+/**
+ * Where the last snapshot of each service is kept for the next run, which serves from it, marked with its age, as long
+ * as the registry does not answer. Default: nowhere.
+ *
+ * `SnapshotFiles.layer` keeps it in files; `Layer.effect(Discovery.Memory, KeyValueStore.KeyValueStore)` wherever you
+ * like. Provide it to `Discovery.layer`. What the store fails to do is logged and never fatal.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Memory = Context.Reference<TextStore | undefined>("@muster/runtime/Discovery/Memory", {
+  defaultValue: () => undefined
+})
+
+/**
  * Discovery over the `Resolver` of a back end.
  *
  * @category layers
@@ -76,7 +101,7 @@ export const layer = Layer.effect(
   Discovery,
   Effect.gen(function* () {
     const recorder = yield* Recorder
-    const make = yield* Actor.factory(recorder)
+    const make = yield* Actor.factory(recorder, yield* Memory)
     const actors = new Map<ServiceName, Actor.DiscoveryActor>()
 
     const actorOf = (service: ServiceName): Actor.DiscoveryActor => {

@@ -1,6 +1,7 @@
 /**
  * The actor that follows one service. Its fibers only obtain an event, stamp it, and dispatch it: `follow` listens to
- * the registry, `expire` keeps the deadlines of held instances, `probe` asks held addresses whether anybody is there.
+ * the registry, `expire` keeps the deadlines of held instances, `probe` asks held addresses whether anybody is there,
+ * `remember` keeps the snapshot for the next run and finds that of the last one.
  *
  * `dispatch` is the one writer of the state. A defect in any fiber freezes the state, is logged and counted, and all
  * fibers are started again by `Policy.Restart`.
@@ -27,8 +28,9 @@ import * as Policy from "@muster/core/Policy"
 import { RegistryError, TimedOut } from "@muster/core/RegistryError"
 import { Resolver } from "@muster/core/Resolver"
 import { ConnectProbe } from "../ConnectProbe.ts"
-import type { Subscription } from "../Discovery.ts"
+import type { Subscription, TextStore } from "../Discovery.ts"
 import * as Report from "./discoveryReport.ts"
+import * as Remembering from "./remembering.ts"
 import * as StateCell from "./stateCell.ts"
 
 type Held = HashMap.HashMap<InstanceId, Departed>
@@ -41,7 +43,10 @@ export interface DiscoveryActor {
 }
 
 /** Reads the policies once and gives a constructor of actors. */
-export const factory = Effect.fnUntraced(function* (record: (service: ServiceName, event: State.Event) => void) {
+export const factory = Effect.fnUntraced(function* (
+  record: (service: ServiceName, event: State.Event) => void,
+  memory: TextStore | undefined
+) {
   const resolver = yield* Resolver
   const clock = yield* Clock.Clock
   const probeConnection = yield* ConnectProbe
@@ -53,15 +58,17 @@ export const factory = Effect.fnUntraced(function* (record: (service: ServiceNam
   const massRemoval = yield* Policy.MassRemoval
   const confirmAfter = Duration.toMillis(massRemoval.confirmAfter)
   const step = State.step(massRemoval)
+  const rememberIn = yield* Remembering.factory(memory)
+  const context = yield* Effect.context()
 
   return (service: ServiceName): DiscoveryActor => {
     const cell = StateCell.make(State.initial)
     const startedAt = clock.monotonicTimeNanosUnsafe()
     const again = Latch.makeUnsafe(false)
     const one = Semaphore.makeUnsafe(1)
-    const report = Report.make(service)
-
     const now = () => Number(clock.monotonicTimeNanosUnsafe() - startedAt) / 1e6
+    const ageNow = () => age(State.asOf(cell.get(), now()), now(), clock.currentTimeMillisUnsafe())
+    const report = Report.make(service, context, ageNow)
 
     const dispatch = (event: State.Event) =>
       Effect.suspend(() => {
@@ -195,7 +202,9 @@ export const factory = Effect.fnUntraced(function* (record: (service: ServiceNam
         return yield* Effect.fail("died" as const)
       })
 
-    const life = Effect.all([follow, expire, probe], { concurrency: "unbounded", discard: true }).pipe(
+    const remember = rememberIn({ registry: resolver.registry, service, cell, now, dispatch })
+
+    const life = Effect.all([follow, expire, probe, remember], { concurrency: "unbounded", discard: true }).pipe(
       Effect.catchCauseIf((cause) => !Cause.hasInterruptsOnly(cause), die),
       Effect.retry(restart),
       Effect.ignore,
@@ -210,12 +219,15 @@ export const factory = Effect.fnUntraced(function* (record: (service: ServiceNam
         current: cell.get,
         changes: cell.changes,
         refused,
-        age: Effect.map(Clock.currentTimeMillis, (wall) => age(State.asOf(cell.get(), now()), now(), wall)),
+        age: Effect.sync(ageNow),
         retry: Effect.sync(() => {
           if (cell.get()._tag === "Failed") again.openUnsafe()
         })
       },
-      run: Effect.asVoid(Effect.forkScoped(life)),
+      run: Effect.andThen(
+        Effect.addFinalizer(() => Effect.sync(report.released)),
+        Effect.asVoid(Effect.forkScoped(life))
+      ),
       knowsAnything: () => State.isKnown(cell.get())
     }
   }

@@ -3,7 +3,10 @@
  *
  * A malformed entry is counted whenever it is seen and logged once.
  */
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as HashMap from "effect/HashMap"
 import * as Metric from "effect/Metric"
 import type { Skipped } from "@muster/core/Change"
@@ -14,22 +17,41 @@ import * as Metrics from "@muster/core/Metrics"
 /** So many different malformed entries are told apart; beyond that they are only counted. */
 const maxRemembered = 1000
 
-export const make = (service: ServiceName) => {
+export const make = (
+  service: ServiceName,
+  context: Context.Context<never>,
+  ageNow: () => Duration.Duration | undefined
+) => {
   const endpoints = Metric.withAttributes(Metrics.endpoints, { service })
   const heldEndpoints = Metric.withAttributes(Metrics.heldEndpoints, { service })
   const frozen = Metric.withAttributes(Metrics.frozen, { service })
+  const remembered = Metric.withAttributes(Metrics.remembered, { service })
+  const age = Metric.withAttributes(Metrics.age, { service })
   const skippedEntries = Metric.withAttributes(Metrics.skippedEntries, { service })
   const restarts = Metric.withAttributes(Metrics.restarts, { service, actor: "Discovery" })
   const logged = new Set<string>()
+  let series: Metric.Registration | undefined
+
+  /** Read when metrics are, because it grows by itself. */
+  const showAge = (): void => {
+    series ??= Metric.registerUnsafe(age, context, {
+      get: () => ({ value: Duration.toSeconds(ageNow() ?? Duration.zero) }),
+      update: constVoid,
+      modify: constVoid
+    })
+  }
 
   const transition = Effect.fnUntraced(function* (before: State.DiscoveryState, after: State.DiscoveryState) {
     if (State.isKnown(after)) {
       yield* Metric.update(endpoints, HashMap.size(after.snapshot.endpoints))
       yield* Metric.update(heldEndpoints, HashMap.size(after.held))
+      showAge()
     }
     if (before._tag === after._tag) return
-    yield* Metric.update(frozen, after._tag === "Frozen" || after._tag === "Resyncing" ? 1 : 0)
-    yield* announce(before, after)
+    const isFrozen = after._tag === "Frozen" || after._tag === "Resyncing"
+    yield* Metric.update(frozen, isFrozen ? 1 : 0)
+    yield* Metric.update(remembered, isFrozen && after.asOf._tag === "Saved" ? 1 : 0)
+    yield* announce(before, after, ageNow())
   })
 
   const skipped = Effect.fnUntraced(function* (entries: ReadonlyArray<Skipped>) {
@@ -45,16 +67,31 @@ export const make = (service: ServiceName) => {
   const died = (defect: string) =>
     Effect.andThen(Metric.update(restarts, 1), Effect.logError(`discovery died and is started again: ${defect}`))
 
-  return { transition, skipped, died }
+  const released = (): void => {
+    series?.remove()
+    series = undefined
+  }
+
+  return { transition, skipped, died, released }
 }
 
-const announce = (before: State.DiscoveryState, after: State.DiscoveryState): Effect.Effect<void> => {
+const announce = (
+  before: State.DiscoveryState,
+  after: State.DiscoveryState,
+  age: Duration.Duration | undefined
+): Effect.Effect<void> => {
   switch (after._tag) {
     case "Live":
       return Effect.logInfo(`follows the registry: ${HashMap.size(after.snapshot.endpoints)} endpoints`)
     case "Failed":
       return Effect.logError(`gave up on the registry: ${describe(after.cause)}`)
     case "Frozen":
+      if (before._tag === "Loading" && age !== undefined) {
+        return Effect.logWarning(
+          `the registry does not answer (${describe(after.cause)}): serves ${HashMap.size(after.snapshot.endpoints)} ` +
+            `endpoints remembered ${Duration.format(age)} ago`
+        )
+      }
       return before._tag === "Live" && after.cause?._tag !== "Idle"
         ? Effect.logWarning(
             `lost sight of the registry and keeps serving ${HashMap.size(after.snapshot.endpoints)} endpoints: ` +

@@ -1,0 +1,34 @@
+/**
+ * The better of two samples by any cost, as often as weight and warm-up say.
+ */
+import * as Candidates from "../Candidates.ts"
+import * as Load from "../Load.ts"
+import { type Cost, standIn } from "./standIn.ts"
+
+export const twoChoices = (
+  cost: Cost,
+  tolerance: number,
+  candidates: Candidates.Candidates,
+  load: Load.Load,
+  now: number,
+  random: () => number
+): number => {
+  const first = Candidates.draw(candidates, random)
+  if (candidates.size === 1) return first
+  let second = Candidates.isEven(candidates) ? first : Candidates.draw(candidates, random)
+  let threshold = tolerance
+  if (second === first) {
+    if (!Candidates.isEven(candidates)) threshold *= clearly
+    second = Candidates.drawOther(candidates, first, random)
+  }
+  const isCheaper = cost(load, second, first, now) * threshold < cost(load, first, second, now)
+  const winner = isCheaper ? second : first
+  if (Load.warmth(load, winner, now) === 1) return winner
+  return standIn(cost, winner, isCheaper ? first : second, candidates, load, now, random)
+}
+
+/**
+ * With uneven weights both samples are drawn alike, or the heavy ones would lose more comparisons than they win. One
+ * that is drawn twice stays the choice unless it costs so many times as much as another.
+ */
+const clearly = 4

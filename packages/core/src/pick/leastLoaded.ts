@@ -1,0 +1,12 @@
+import type { Policy } from "../Pick.ts"
+import { pressure } from "../internal/standIn.ts"
+import { twoChoices } from "../internal/twoChoices.ts"
+
+/**
+ * The less busy of two, whatever their latency.
+ *
+ * @category policies
+ * @since 0.1.0
+ */
+export const leastLoaded: Policy = (candidates, load, now, random) =>
+  twoChoices(pressure, 1, candidates, load, now, random)
