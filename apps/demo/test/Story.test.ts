@@ -51,7 +51,7 @@ describe("the story", () => {
         assert.isAtLeast(report.frozen.maxAgeMs, 4000)
         assert.isTrue(report.ok)
       }),
-    { timeout: 90_000 }
+    { timeout: 240_000 }
   )
 
   it.live.each([
@@ -69,7 +69,7 @@ describe("the story", () => {
         assert.match(stderr, /✗ .*\n(.*\n)?muster: 1 promise did not hold|muster: \d promises did not hold/)
         assert.strictEqual(code, 1)
       }),
-    { timeout: 60_000 }
+    { timeout: 120_000 }
   )
 
   it.live.each([

@@ -180,7 +180,11 @@ export const run = (scene: Scene, make: Make, seed: number): Result => {
           const wall = startedAt === undefined ? 0 : epoch + startedAt
           change([{ _tag: "Put", endpoint: endpoint(server, scene.weights?.[server] ?? 1, wall) }], actsAt)
         },
-        remove: (...servers) => change(servers.map((server) => ({ _tag: "Removed", id: idOf(server) })), actsAt)
+        remove: (...servers) =>
+          change(
+            servers.map((server) => ({ _tag: "Removed", id: idOf(server) })),
+            actsAt
+          )
       })
     } else if (landsAt <= arrivesAt) {
       if (landsAt === Infinity) break

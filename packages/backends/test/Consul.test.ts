@@ -1,5 +1,5 @@
 import { Context, Duration, Effect, Layer, Redacted, Schema } from "effect"
-import { Endpoint } from "@muster/core"
+import { Endpoint, Policy } from "@muster/core"
 import * as Consul from "@muster/backends/Consul"
 import type { Faults, Options } from "./fixtures/consulAgent.ts"
 import * as Program from "./fixtures/Program.ts"
@@ -21,7 +21,7 @@ const call = (path: string, method = "PUT", body?: unknown) =>
 
 const harness: Harness<Operator> = {
   clock: "live",
-  ttl: Duration.seconds(3),
+  ttl: Duration.seconds(4),
   slack: Duration.millis(500),
   write: (service, id, text) =>
     call("/v1/agent/service/register", "PUT", {
@@ -50,7 +50,9 @@ const harness: Harness<Operator> = {
 
 const at = (host: string, port: number, token = "") =>
   Layer.merge(
-    Consul.layer({ agent: { host, port }, token: token === "" ? undefined : Redacted.make(token) }),
+    Consul.layer({ agent: { host, port }, token: token === "" ? undefined : Redacted.make(token) }).pipe(
+      Layer.provide(Layer.succeed(Policy.CallDeadline, Duration.seconds(15)))
+    ),
     Layer.succeed(Operator, { url: `http://${host}:${port}`, token })
   )
 
