@@ -10,6 +10,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Console, Effect, Exit, Logger, Option, References, Runtime, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { acts } from "./story/Acts.ts"
+import { registries } from "./story/Control.ts"
 import { Trouble } from "./Trouble.ts"
 
 const service = Flag.String("service").pipe(
@@ -117,6 +118,10 @@ const names = acts.map(({ name }) => name)
 const story = Command.make(
   "demo",
   {
+    registry: Flag.String("registry").pipe(
+      Flag.withDescription(`What the story is told on: ${registries.join(", ")} (default: local)`),
+      Flag.withDefault("local")
+    ),
     json: Flag.Boolean("json").pipe(
       Flag.withDescription("End standard output with the evidence as one line of JSON; tell on standard error"),
       Flag.withDefault(false)

@@ -16,7 +16,7 @@ const underLoad = Effect.fnUntraced(
     const lines: Array<string> = []
     const telling = Telling.make({ isTerminal: false, paint, write: (line) => lines.push(line) }, () => 0)
     const acts = [{ name: "act", title: "under load", play }]
-    const told = yield* tell({ acts, rate: 80, pace: 1, breaks: undefined }, telling)
+    const told = yield* tell({ registry: "local", acts, rate: 80, pace: 1, breaks: undefined }, telling)
     return { ...told, lines: lines.join("") }
   },
   Effect.provide(NodeServices.layer),

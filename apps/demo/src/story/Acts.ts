@@ -37,11 +37,10 @@ export interface Stage {
   readonly gone: (instance: string) => Deed
   /** Waits until the balancer uses the instance again. */
   readonly restored: (place: Place) => Deed
-  /** Waits until the client has noticed that something happened to the registry, and then for the end of that. */
-  readonly troubled: (act: Deed) => Deed
+  /** Waits until the client has noticed what was done to the registry, heals it, and waits until all is as it was. */
+  readonly troubled: (strike: Deed, heal: Deed) => Deed
   readonly registry: {
-    readonly takeAway: Deed
-    readonly bringBack: Deed
+    readonly outages: ReadonlyArray<{ readonly takeAway: Deed; readonly bringBack: Deed }>
     readonly wipe: Deed
   }
 }
@@ -110,13 +109,13 @@ export const acts: ReadonlyArray<Act> = [
   },
   {
     name: "outage",
-    title: `the registry is taken away for ${Duration.toSeconds(outage)} s`,
+    title: `the registry is taken away for ${Duration.toSeconds(outage)} s, in every way there is`,
     play: Effect.fnUntraced(function* ({ pause, registry, troubled }) {
       yield* pause(1)
-      yield* troubled(
-        Effect.andThen(registry.takeAway, Effect.andThen(pause(Duration.toSeconds(outage)), registry.bringBack))
-      )
-      yield* pause(2)
+      for (const { takeAway, bringBack } of registry.outages) {
+        yield* troubled(Effect.andThen(takeAway, pause(Duration.toSeconds(outage))), bringBack)
+        yield* pause(2)
+      }
     })
   },
   {
@@ -124,7 +123,7 @@ export const acts: ReadonlyArray<Act> = [
     title: "the registry loses everything",
     play: Effect.fnUntraced(function* ({ pause, registry, troubled }) {
       yield* pause(1)
-      yield* troubled(registry.wipe)
+      yield* troubled(registry.wipe, Effect.void)
       yield* pause(3)
     })
   }

@@ -12,7 +12,7 @@ import { until } from "../Wait.ts"
 import { type Place, places, type Stage } from "./Acts.ts"
 import type { Evidence } from "./Evidence.ts"
 import * as Fleet from "./Fleet.ts"
-import type { RegistryControl } from "./RegistryControl.ts"
+import type { Measure, RegistryControl } from "./RegistryControl.ts"
 import type { Telling } from "./Telling.ts"
 
 export interface Parts {
@@ -39,6 +39,7 @@ export const make = ({ fleet, registry, view, evidence, telling, pace }: Parts):
   const starts = new Map<Place, number>()
 
   const narrate = (text: string) => Effect.sync(() => telling.did(text))
+  const taken = ({ says, done }: Measure) => Effect.andThen(narrate(says), done)
   const instance = (place: Place) => cast.get(place)?.id ?? place
   const addressOf = (place: Place) => view.endpoints.get(instance(place))?.address ?? ""
 
@@ -101,19 +102,22 @@ export const make = ({ fleet, registry, view, evidence, telling, pace }: Parts):
         () => !view.ejected.has(instance(place)),
         () => `${instance(place)} is still ejected`
       ),
-    troubled: Effect.fn("Stage.troubled")(function* (act) {
+    troubled: Effect.fn("Stage.troubled")(function* (strike, heal) {
       const before = view.troubles
-      yield* act
+      yield* strike
       yield* inTime(
         () => view.troubles > before,
         () => "the client has not noticed what happened to the registry"
       )
+      yield* heal
       yield* inTime(isSettled, () => "the registry is not as it was")
     }),
     registry: {
-      takeAway: Effect.andThen(narrate(registry.says.takeAway), registry.takeAway),
-      bringBack: Effect.andThen(narrate(registry.says.bringBack), registry.bringBack),
-      wipe: Effect.andThen(narrate(registry.says.wipe), registry.wipe)
+      outages: registry.outages.map(({ takeAway, bringBack }) => ({
+        takeAway: taken(takeAway),
+        bringBack: taken(bringBack)
+      })),
+      wipe: taken(registry.wipe)
     }
   }
 }

@@ -20,7 +20,8 @@ import { until } from "../Wait.ts"
 import { type Act, places, type Stage } from "./Acts.ts"
 import { Evidence } from "./Evidence.ts"
 import * as Fleet from "./Fleet.ts"
-import * as RegistryControl from "./RegistryControl.ts"
+import * as Control from "./Control.ts"
+import { RegistryControl } from "./RegistryControl.ts"
 import { broken, type Report } from "./Report.ts"
 import { make as makeStage } from "./Stage.ts"
 import * as Telling from "./Telling.ts"
@@ -29,6 +30,8 @@ import * as Telling from "./Telling.ts"
 export const promises = ["failed", "executedTwice", "removedWhileServing"] as const
 
 export interface Script {
+  /** One that the story starts itself, by name, or a running one by its target. */
+  readonly registry: string
   readonly acts: ReadonlyArray<Act>
   /** Requests a second. */
   readonly rate: number
@@ -67,7 +70,8 @@ export const tell = Effect.fn("Story.tell")(
   function* (script: Script, telling: Telling.Telling) {
     const fs = yield* FileSystem.FileSystem
     const folder = yield* fs.makeTempDirectoryScoped({ prefix: "muster-demo-" })
-    return yield* Effect.provide(play(script, telling, folder), RegistryControl.local(folder))
+    // The servers of the story leave its registry before the registry goes.
+    return yield* Effect.provide(Effect.scoped(play(script, telling, folder)), Control.layer(script.registry, folder))
   },
   Effect.scoped,
   Effect.catchTag("PlatformError", ({ message }) => Effect.fail(new Trouble({ message })))
@@ -75,7 +79,7 @@ export const tell = Effect.fn("Story.tell")(
 
 const play = Effect.fnUntraced(function* (script: Script, telling: Telling.Telling, folder: string) {
   const { acts, breaks, pace, rate } = script
-  const registry = yield* RegistryControl.RegistryControl
+  const registry = yield* RegistryControl
   const fleet = yield* Fleet.make({ service, registry: registry.target, folder })
   const attempt = breaks === "failed" ? yield* impatient : yield* Policy.Attempt
 
