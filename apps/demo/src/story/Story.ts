@@ -119,7 +119,7 @@ const play = Effect.fnUntraced(function* (script: Script, telling: Telling.Telli
       until(() => evidence.isComplete),
       grace
     )
-  }).pipe(Effect.provide(Customer.layer(registry.target, view)))
+  }).pipe(Effect.provide(Customer.layer(Backend.resolver(registry.target), view)))
   evidence.close()
 
   const { phases, lostInKill, problems, removedWhileServing } = evidence
