@@ -6,9 +6,9 @@ import { createServer } from "node:net"
 import { run } from "./fixtures/program.ts"
 
 /** One line on standard error that begins with our name, nothing else, and exit code 1. */
-const complains = (args: ReadonlyArray<string>, about: RegExp) =>
+const complains = (args: ReadonlyArray<string>, about: RegExp, env: Readonly<Record<string, string>> = {}) =>
   Effect.gen(function* () {
-    const { code, stdout, stderr } = yield* run(args)
+    const { code, stdout, stderr } = yield* run(args, env)
     assert.match(stderr, /^muster: [^\n]+\n$/)
     assert.match(stderr, about)
     assert.strictEqual(stdout, "")
@@ -66,6 +66,15 @@ describe("the command line", () => {
       yield* complains(["client", "--registry", `local:${file}`], /a-folder\.db/)
       yield* complains(["server", "--registry", "none", "--tally", file], /a-folder\.db/)
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+
+  it.live("says what the story is told on, how to get it, and that a running one does not answer", () =>
+    Effect.gen(function* () {
+      yield* complains(["--registry", "zookeeper"], /"zookeeper".*local, etcd/)
+      yield* complains(["--registry", "etcd:///127.0.0.1:2379?key=a"], /key=a".*etcd:\/\/127/)
+      yield* complains(["--registry", "etcd"], /apt-get install etcd-server/, { MUSTER_ETCD: "/nowhere/etcd" })
+      yield* complains(["--registry", "etcd://127.0.0.1:1"], /127\.0\.0\.1:1\?prefix=muster.*ECONNREFUSED/)
+    })
   )
 
   it.live("names the acts there are when one is unknown", () =>

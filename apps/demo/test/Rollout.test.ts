@@ -1,66 +1,52 @@
-// Rollouts of a Deployment as Kubernetes does them, with real processes under a steady load: no request may fail.
-import { assert, layer } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
-import { fileURLToPath } from "node:url"
-import * as Deployment from "./fixtures/Deployment.ts"
+// A rollout under load, as real processes: every server is replaced, and nobody who calls them may notice, on whatever
+// registry and whatever that does meanwhile.
+import { describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as EtcdServer from "../../../packages/backends/test/fixtures/EtcdServer.ts"
+import { type Place, places, type Stage } from "../src/story/Acts.ts"
+import { nobodyNotices } from "./fixtures/underLoad.ts"
 
-const timeout = 120_000
-
-/** What makes a process ignore SIGTERM. */
-const deaf = [`--import=${fileURLToPath(new URL("fixtures/deaf.mjs", import.meta.url))}`]
-
-/** maxSurge 1, maxUnavailable 0: a pod is deleted once there is a new one for it, and nobody waits until it is gone. */
-const oneAtATime = Effect.gen(function* () {
-  const { pods, remove, surge } = yield* Deployment.Deployment
-  const old = pods()
-  const leaving = yield* Effect.forEach(old, (pod) => Effect.andThen(surge(1), Effect.forkChild(remove(pod))))
-  yield* Fiber.joinAll(leaving)
-})
-
-/** maxSurge 0, maxUnavailable 50 %: half of the pods are deleted at once, and new ones take their places. */
-const halfAtOnce = Effect.gen(function* () {
-  const { pods, remove, surge } = yield* Deployment.Deployment
-  const old = pods()
-  const half = old.length / 2
-  for (const some of [old.slice(0, half), old.slice(half)]) {
-    const removed = Effect.forEach(some, remove, { concurrency: half, discard: true })
-    yield* Effect.all([removed, surge(half)], { concurrency: 2 })
-  }
-})
-
-/** Rolls under load. */
-const judged = (rollout: typeof oneAtATime) =>
+const rollout = ({ pause }: Stage, replace: (place: Place) => ReturnType<Stage["start"]>) =>
   Effect.gen(function* () {
-    const deployment = yield* Deployment.Deployment
-    return yield* deployment.judged(Effect.provideService(rollout, Deployment.Deployment, deployment))
+    yield* pause(1)
+    for (const place of places) yield* Effect.andThen(replace(place), pause(1))
   })
 
-layer(Deployment.layer, { excludeTestServices: true, timeout })("a rollout on Kubernetes fails no request", (it) => {
-  it.effect("F-s8: one pod at a time", () => judged(oneAtATime), { timeout })
-
-  it.effect("F-s8: half of the pods at once", () => judged(halfAtOnce), { timeout })
-
-  it.effect(
-    "F-s2, F-s8: with a pod that ignores SIGTERM and is killed at the end of its grace",
-    () =>
-      Effect.gen(function* () {
-        const { pods, remove, surge } = yield* Deployment.Deployment
-        yield* surge(1, { node: deaf })
-        yield* remove(pods()[0])
-        yield* judged(oneAtATime)
-      }),
-    { timeout }
+describe("a rollout", () => {
+  it.live(
+    "F-s8: of all servers, one after the other, fails no request",
+    () => nobodyNotices((stage) => rollout(stage, (place) => Effect.andThen(stage.stop(place), stage.start(place)))),
+    { timeout: 60_000 }
   )
 
-  it.effect(
-    "F-s3, F-s8, F-s10: with a pod that is killed and comes back in its place",
-    () =>
-      Effect.gen(function* () {
-        const { crash, pods } = yield* Deployment.Deployment
-        const { lostInKill, retried, told } = yield* judged(Effect.andThen(crash(pods()[1]), oneAtATime))
-        assert.isAbove(retried, 0, told)
-        assert.isAtMost(lostInKill, 20, told)
-      }),
-    { timeout }
-  )
+  describe.skipIf(EtcdServer.isMissing)("on etcd", () => {
+    it.live(
+      "F-s8: of all servers, one after the other, fails no request",
+      () =>
+        nobodyNotices(
+          (stage) => rollout(stage, (place) => Effect.andThen(stage.stop(place), stage.start(place))),
+          "etcd"
+        ),
+      { timeout: 60_000 }
+    )
+
+    it.live(
+      "F-s8, F-etcd-b: fails no request while etcd is killed and started again with each server that comes",
+      () =>
+        nobodyNotices(
+          (stage) =>
+            rollout(stage, (place) =>
+              Effect.gen(function* () {
+                yield* stage.stop(place)
+                const [restart] = stage.registry.outages
+                const restarted =
+                  restart === undefined ? Effect.void : Effect.andThen(restart.takeAway, restart.bringBack)
+                yield* Effect.all([stage.start(place), restarted], { concurrency: 2, discard: true })
+              })
+            ),
+          "etcd"
+        ),
+      { timeout: 60_000 }
+    )
+  })
 })

@@ -12,7 +12,7 @@ import * as Operator from "./Operator.ts"
 export interface Member {
   readonly server: EtcdServer.EtcdServer
   /** What clients connect to. */
-  readonly proxy: Effect.Success<ReturnType<typeof TcpProxy.make>>
+  readonly proxy: TcpProxy.TcpProxy
 }
 
 export interface Fault {

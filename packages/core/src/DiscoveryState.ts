@@ -281,11 +281,17 @@ const stepResyncing = (state: Resyncing, event: Event, options: Guard.Options): 
       return live(
         state.asOf._tag === "Saved"
           ? Guard.replace(state, event.endpoints)
-          : Guard.reset(state, event.endpoints, unreadable(event.skipped), event.at, options),
+          : Guard.reset(
+              afterwards(state, event.at, options),
+              event.endpoints,
+              unreadable(event.skipped),
+              event.at,
+              options
+            ),
         event
       )
     case "Resumed":
-      return live(state, event)
+      return live(afterwards(state, event.at, options), event)
     case "Disconnected":
       return frozen(state, state.cursor, state.asOf, event.cause)
     case "GaveUp":
@@ -294,6 +300,10 @@ const stepResyncing = (state: Resyncing, event: Event, options: Guard.Options): 
       return stepHeld(state, event, options)
   }
 }
+
+/** After an outage of the registry its removals are doubted for a while; our own absence is none. */
+const afterwards = (state: Resyncing, at: number, options: Guard.Options): Resyncing =>
+  state.cause?._tag === "Failed" || state.cause?._tag === "Ended" ? Guard.doubt(state, at, options) : state
 
 /** What may happen to held instances in every state that has a snapshot. */
 const stepHeld = <S extends Known>(state: S, event: Event, options: Guard.Options): S => {
@@ -308,16 +318,16 @@ const stepHeld = <S extends Known>(state: S, event: Event, options: Guard.Option
 }
 
 const live = (
-  { snapshot, held, recent, draining }: Guard.Guarded,
+  { snapshot, held, recent, draining, doubtedUntil }: Guard.Guarded,
   event: { readonly at: number; readonly cursor: Cursor }
-): Live => ({ _tag: "Live", snapshot, held, recent, draining, cursor: event.cursor, since: event.at })
+): Live => ({ _tag: "Live", snapshot, held, recent, draining, doubtedUntil, cursor: event.cursor, since: event.at })
 
 const frozen = (
-  { snapshot, held, recent, draining }: Guard.Guarded,
+  { snapshot, held, recent, draining, doubtedUntil }: Guard.Guarded,
   cursor: Cursor | undefined,
   asOf: AsOf,
   cause: Cause | undefined
-): Frozen => ({ _tag: "Frozen", snapshot, held, recent, draining, cursor, asOf, cause })
+): Frozen => ({ _tag: "Frozen", snapshot, held, recent, draining, doubtedUntil, cursor, asOf, cause })
 
 const unreadable = (skipped: ReadonlyArray<Skipped>): ReadonlySet<InstanceId> =>
   new Set(skipped.flatMap(({ id }) => (id === undefined ? [] : [id])))

@@ -2,10 +2,11 @@
  * The mass-removal rule: when too much vanishes at once, the registry is doubted before the instances are.
  *
  * Of the instances that were not draining, those that vanished within `window` are *held* once they are at least
- * `minimum` and at least the share `fraction` of all, or once nothing would be left. A held instance stays pickable
- * and leaves when its own connection is refused, when a full read `confirmAfter` its departure still lacks it, when
- * its address turns up under another id, or after `maxHold`. A hold that ends because the instance is back is no
- * removal at all. Draining ones always leave at once.
+ * `minimum` and at least the share `fraction` of all, or once nothing would be left. After an outage each of them is,
+ * for as long: nobody could renew, so what runs out then says nothing of the instance. A held instance stays pickable
+ * and leaves when its own connection is refused, when a full read `confirmAfter` its departure still lacks it, when its
+ * address turns up under another id, or after `maxHold`. A hold that ends because the instance is back is no removal at
+ * all. Draining ones always leave at once.
  *
  * Pure, and cheap while nothing is wrong: a delta costs a few map operations, whatever the number of endpoints.
  */
@@ -60,6 +61,8 @@ export interface Guarded {
   readonly recent: HashMap.HashMap<InstanceId, Departed>
   /** How many of the listed ones are draining. */
   readonly draining: number
+  /** Until then what vanishes is held, however little: milliseconds on the same clock. */
+  readonly doubtedUntil: number
 }
 
 /**
@@ -72,7 +75,8 @@ export const empty: Guarded = {
   snapshot: Snapshot.empty,
   held: HashMap.empty(),
   recent: HashMap.empty(),
-  draining: 0
+  draining: 0,
+  doubtedUntil: 0
 }
 
 /**
@@ -144,6 +148,17 @@ export const reset = <S extends Guarded>(
 }
 
 /**
+ * The registry was away until now: for the next `window`, none of its removals is believed at once.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const doubt = <S extends Guarded>(self: S, at: number, options: Options): S => ({
+  ...self,
+  doubtedUntil: at + Duration.toMillis(options.window)
+})
+
+/**
  * The instance refused a connection: if it is held, it leaves.
  *
  * @category combinators
@@ -197,21 +212,31 @@ const relieve = <S extends Guarded>(self: S, visible: Map<InstanceId, Delta>): S
   return { ...self, held: without(self.held, restarted), recent: without(self.recent, restarted) }
 }
 
-/** Holds the recently departed if they are too many; `visible` then keeps or brings back what it would have removed. */
+/**
+ * Holds the recently departed if they are too many, and after an outage whoever departed since then; `visible` then keeps
+ * or brings back what it would have removed.
+ */
 const trip = <S extends Guarded>(self: S, visible: Map<InstanceId, Delta>, at: number, options: Options): S => {
   if (HashMap.isEmpty(self.recent)) return self
   const listed = countListed(self, visible)
   const remaining = listed - self.draining
   const tooMany = (departed: number) =>
     listed === 0 || (departed >= options.minimum && departed >= options.fraction * (remaining + departed))
-  if (!tooMany(HashMap.size(self.recent) + HashMap.size(self.held))) return prune(self, at, options)
-  const outdated = ({ at: left }: Departed) => left <= at - Duration.toMillis(options.window)
+  const doubted = at < self.doubtedUntil
+  if (!doubted && !tooMany(HashMap.size(self.recent) + HashMap.size(self.held))) return prune(self, at, options)
+  const window = Duration.toMillis(options.window)
+  const outdated = ({ at: left }: Departed) => left <= at - window
   const elsewhere = HashMap.isEmpty(self.held) ? addressesAfter(self, visible) : nowhere
   const recent = without(self.recent, (departed) => outdated(departed) || elsewhere.has(departed.endpoint.address))
   const counted = HashMap.size(recent) + HashMap.size(self.held) - matching(self.held, outdated).length
-  if (HashMap.isEmpty(recent) || !tooMany(counted)) return { ...self, recent }
-  for (const [id, { endpoint }] of recent) visible.set(id, { _tag: "Put", endpoint })
-  return { ...self, held: HashMap.union(self.held, recent), recent: HashMap.empty() }
+  if (HashMap.isEmpty(recent) || !(doubted || tooMany(counted))) return { ...self, recent }
+  const suspects = tooMany(counted) ? recent : without(recent, ({ at: left }) => left < self.doubtedUntil - window)
+  for (const [id, { endpoint }] of suspects) visible.set(id, { _tag: "Put", endpoint })
+  return {
+    ...self,
+    held: HashMap.union(self.held, suspects),
+    recent: HashMap.removeMany(recent, HashMap.keys(suspects))
+  }
 }
 
 /** How many the registry lists once `visible` is applied. */

@@ -181,6 +181,24 @@ describe("DiscoveryState", () => {
     assertServes(step(before, { _tag: "Reset", at: 1, endpoints: [], cursor, skipped }), "Live", ["c"], [])
   })
 
+  it.each([
+    { cause: down, held: ["a"], when: "the registry was lost" },
+    { cause: idle, held: [], when: "nobody had asked" }
+  ])("where $when, a single one that is missing afterwards is held: $held", ({ cause, held }) => {
+    const three = ["a", "b", "c"].map((name, i) => endpoint(name, { port: 1 + i }))
+    const left = three.slice(1)
+    const back = [
+      { _tag: "Reset", at: 0, endpoints: three, cursor, skipped: [] },
+      { _tag: "Disconnected", at: 1, cause },
+      { _tag: "AttemptStarted", at: 2 }
+    ] satisfies ReadonlyArray<DiscoveryState.Event>
+    const resyncing = back.reduce(step, DiscoveryState.initial)
+    const pickable = [...held, "b", "c"]
+    assertServes(step(resyncing, { ...events.Reset, endpoints: left }), "Live", pickable, held)
+    const resumed = step(resyncing, events.Resumed)
+    assertServes(step(resumed, { ...events.Changed, deltas: [delta("a")] }), "Live", pickable, held)
+  })
+
   const Happening = Schema.Union([
     Schema.Struct({ _tag: Schema.Literal("Reset"), puts: Schema.Array(Put) }),
     Schema.Struct({ _tag: Schema.Literal("Changed"), moves: Schema.Array(Move) }),

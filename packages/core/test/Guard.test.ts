@@ -13,6 +13,7 @@ const of = (ids: ReadonlyArray<string>) =>
     Guard.empty,
     ids.map((name, i) => endpoint(name, { port: 1000 + i }))
   )
+const listed = (name: string) => endpoint(name, { port: 1000 + Number(name.slice(1)) })
 const removed = (...ids: ReadonlyArray<string>): ReadonlyArray<Change.Delta> =>
   ids.map((name) => ({ _tag: "Removed", id: id(name) }))
 const put = (...endpoints: ReadonlyArray<ReturnType<typeof endpoint>>): ReadonlyArray<Change.Delta> =>
@@ -43,6 +44,26 @@ describe("Guard", () => {
     const half = apply(of(names(10)), removed("i0", "i1", "i2", "i3", "i4"), 0)
     const more = apply(half, removed("i5"), 5_000)
     assert.deepStrictEqual(held(more), ["i0", "i1", "i2", "i3", "i4", "i5"])
+  })
+
+  it("after an outage holds whoever vanishes, however few, for as long as departures count as one event", () => {
+    const back = Guard.doubt(apply(of(names(9)), removed("i0"), 999), 1_000, options)
+    assert.deepStrictEqual(pickable(back), names(9).slice(1))
+    const one = apply(back, removed("i1"), 1_000)
+    assert.deepStrictEqual([held(one), pickable(one)], [["i1"], names(9).slice(1)])
+    const two = apply(one, removed("i2"), 10_999)
+    assert.deepStrictEqual(held(two), ["i1", "i2"])
+    assert.deepStrictEqual(pickable(apply(two, removed("i3"), 11_000)), ["i1", "i2", ...names(9).slice(4)])
+    const missed = Guard.reset(back, names(9).slice(2).map(listed), new Set(), 1_000, options)
+    assert.deepStrictEqual(held(missed), ["i1"])
+  })
+
+  it("after an outage lets go who announced it, and who was restarted", () => {
+    const back = Guard.doubt(of(["a", "b", "c"]), 0, options)
+    const leaving = apply(back, put(endpoint("a", { port: 1000, draining: true })), 1)
+    assert.deepStrictEqual(held(apply(leaving, removed("a"), 2)), [])
+    const restarted = apply(back, put(endpoint("new", { port: 1000 })), 1)
+    assert.deepStrictEqual([held(apply(restarted, removed("a"), 2)), held(apply(back, removed("a"), 2))], [[], ["a"]])
   })
 
   it("holds the last one of a set that becomes empty", () => {

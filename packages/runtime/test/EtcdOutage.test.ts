@@ -75,6 +75,24 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that goes away", () => {
       })
   )
 
+  it.live("F-etcd-a2: nobody is missed when the server was stopped for so long that it lets every lease run out", () =>
+    Effect.gen(function* () {
+      const server = yield* EtcdServer.make()
+      const all = yield* registrants([server.address], 10)
+      const view = yield* follower([server.address])
+      yield* view.settled(10)
+      view.sizes.length = 0
+      yield* server.pause
+      yield* view.frozen
+      yield* Effect.forEach(all, ({ until }) => until("Lost"), { concurrency: "unbounded" })
+      yield* server.resume
+      yield* view.until((state) => state._tag === "Live")
+      yield* registered(all)
+      yield* view.settled(10)
+      assert.deepStrictEqual([...new Set(view.sizes)], [10])
+    })
+  )
+
   it.live("F-etcd-c: nobody is missed when it comes back empty, and everybody puts himself back", () =>
     Effect.gen(function* () {
       const server = yield* EtcdServer.make()
