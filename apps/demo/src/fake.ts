@@ -4,11 +4,14 @@
  *
  * The servers are those of the tests of the back ends, where they live.
  */
-import { Console, Effect } from "effect"
+import { Target } from "@muster/core"
+import { Console, Effect, type Scope } from "effect"
 import { createServer } from "node:net"
 import type * as Consul from "../../../packages/backends/test/fixtures/consulAgent.ts"
 import type * as Nacos from "../../../packages/backends/test/fixtures/nacosServer.ts"
 import { Trouble } from "./Trouble.ts"
+
+const host = "127.0.0.1"
 
 export interface Options {
   readonly kind: "k8s" | "consul" | "nacos"
@@ -17,50 +20,53 @@ export interface Options {
 }
 
 /** What a person has to know of a running server. */
-export interface Fake {
+interface Fake {
   readonly target: string
   /** The file that says how a Kubernetes API server is reached. */
-  readonly kubeconfig?: string
+  readonly kubeconfig: string | undefined
 }
 
-const consul = Effect.fnUntraced(function* (port: number) {
-  const { make } = yield* Effect.promise(() => import("../../../packages/backends/test/fixtures/Program.ts"))
+const program = Effect.promise(() => import("../../../packages/backends/test/fixtures/Program.ts"))
+
+/** A Consul agent, and where it listens. */
+export const consul = Effect.fnUntraced(function* (port: number) {
+  const { make } = yield* program
   const { ports } = yield* make<Consul.Options, Consul.Faults>("./consulAgent.ts", { ports: [port] })
-  return { target: `consul://127.0.0.1:${ports[0]}` }
+  return { host, port: ports[0] ?? 0 }
 })
 
-const nacos = Effect.fnUntraced(function* (port: number) {
-  const { make } = yield* Effect.promise(() => import("../../../packages/backends/test/fixtures/Program.ts"))
+/** A Nacos server, and where it listens; gRPC is 1000 above. */
+export const nacos = Effect.fnUntraced(function* (port: number) {
+  const { make } = yield* program
   const { ports } = yield* make<Nacos.Options, Nacos.Faults>("./nacosServer.ts", { ports: [port] })
-  return { target: `nacos://127.0.0.1:${ports[0]}` }
+  return { host, port: ports[0] ?? 0 }
 })
 
-const kubernetes = Effect.fnUntraced(function* (port: number) {
+/** A Kubernetes API server, and the file that says how it is reached. */
+export const kubernetes = Effect.fnUntraced(function* (port: number) {
   const { listening } = yield* Effect.promise(
     () => import("../../../packages/backends/test/fixtures/KubernetesServer.ts")
   )
-  const server = yield* listening(port)
-  return { target: "k8s://shop/orders:http", kubeconfig: server.kubeconfig() }
+  return (yield* listening(port)).kubeconfig()
 })
 
-/** A running server of a kind, until the scope closes. */
-export const start = Effect.fn("fake.start")(function* ({ kind, port }: Options) {
-  // Nacos listens to gRPC 1000 above its port.
-  const wanted = port === 0 ? [] : kind === "nacos" ? [port, port + 1000] : [port]
-  yield* Effect.forEach(wanted, free, { discard: true })
+const start = Effect.fnUntraced(function* ({ kind, port }: Options): Effect.fn.Return<Fake, Trouble, Scope.Scope> {
   switch (kind) {
     case "k8s":
-      return yield* kubernetes(port)
+      return { target: "k8s://shop/orders:http", kubeconfig: yield* kubernetes(port) }
     case "consul":
-      return yield* consul(port)
+      return { target: Target.format({ _tag: "Consul", agent: yield* consul(port) }), kubeconfig: undefined }
     case "nacos":
-      return yield* nacos(port)
+      return { target: Target.format({ _tag: "Nacos", hosts: [yield* nacos(port)] }), kubeconfig: undefined }
   }
 })
 
 /** Runs one server until it is told to stop. */
 export const run = Effect.fn("fake")(function* (options: Options) {
-  const { kubeconfig, target }: Fake = yield* start(options)
+  const { kind, port } = options
+  const wanted = port === 0 ? [] : kind === "nacos" ? [port, port + 1000] : [port]
+  yield* Effect.forEach(wanted, free, { discard: true })
+  const { kubeconfig, target } = yield* start(options)
   yield* Console.log(`target: ${target}`)
   if (kubeconfig !== undefined) yield* Console.log(`kubeconfig: ${kubeconfig}`)
   const environment = kubeconfig === undefined ? "" : `KUBECONFIG=${kubeconfig} `
@@ -69,9 +75,9 @@ export const run = Effect.fn("fake")(function* (options: Options) {
 }, Effect.scoped)
 
 /** Fails where somebody listens already. */
-const free = (port: number) =>
+export const free = (port: number) =>
   Effect.callback<void, Trouble>((resume) => {
     const server = createServer()
-    server.once("error", () => resume(Effect.fail(new Trouble({ message: `127.0.0.1:${port} is taken` }))))
-    server.listen(port, "127.0.0.1", () => server.close(() => resume(Effect.void)))
+    server.once("error", () => resume(Effect.fail(new Trouble({ message: `${host}:${port} is taken` }))))
+    server.listen(port, host, () => server.close(() => resume(Effect.void)))
   })

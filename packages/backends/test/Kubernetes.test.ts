@@ -16,6 +16,11 @@ import * as KubernetesServer from "./fixtures/KubernetesServer.ts"
 import * as TcpProxy from "./fixtures/TcpProxy.ts"
 import { reads, watch } from "./RegistryContract.ts"
 
+interface Cluster {
+  readonly kubeconfig: string
+  readonly namespace: string
+}
+
 const sees = (...addresses: ReadonlyArray<string>) => {
   const expected = addresses.toSorted().join(" ")
   return (state: Parameters<typeof listed>[0]) => state.isLive && listed(state).join(" ") === expected
@@ -30,7 +35,7 @@ const ports = (port: number) => ({
 
 const hundred = (n: number) => Array.makeBy(100, (k) => pod(`p-${n}-${k}`, `10.${n}.1.${k}`))
 
-const suite = (where: string, cluster: Effect.Effect<Operator.Cluster, never, Scope.Scope>) => {
+const suite = (where: string, cluster: Effect.Effect<Cluster, never, Scope.Scope>) => {
   /** Schedules that suit a test in live time. */
   const impatient = flow(
     Effect.provideService(Policy.CallDeadline, Duration.millis(500)),

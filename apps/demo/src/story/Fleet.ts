@@ -110,7 +110,10 @@ export const make = Effect.fnUntraced(function* ({ service, registry, folder }: 
   }
 })
 
-export type Fleet = Effect.Success<ReturnType<typeof make>>
+export type Fleet = Effect.Success<ReturnType<typeof make>> & {
+  /** Takes a server that serves off the registry, where servers do not register themselves. */
+  readonly expel?: (id: string) => Effect.Effect<void>
+}
 
 /** What a server said last. */
 export const lastWords = ({ id, words }: Server) =>

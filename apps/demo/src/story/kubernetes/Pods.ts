@@ -16,7 +16,7 @@ export interface Options {
   readonly servers: Fleet.Fleet
   /** Where the next pod listens. */
   readonly address: Effect.Effect<Address>
-  /** How long a deleted pod serves on before it is told to stop. Default: 1 s. */
+  /** How long a deleted pod serves on before it is told to stop. Default: 2 s. */
   readonly preStop?: Duration.Duration
   /** How long it may take to stop then. Default: 5 s. */
   readonly grace?: Duration.Duration
@@ -47,12 +47,14 @@ const answers = ({ host, port }: Address) =>
     )
   )
 
+const flags = ({ host, port }: Address) => ["--host", host, "--port", String(port)]
+
 /** A fleet whose servers are pods, until the scope closes. */
 export const make = Effect.fnUntraced(function* ({
   slices,
   servers,
   address,
-  preStop = Duration.seconds(1),
+  preStop = Duration.seconds(2),
   grace = Duration.seconds(5)
 }: Options) {
   const scope = yield* Effect.scope
@@ -72,8 +74,6 @@ export const make = Effect.fnUntraced(function* ({
       yield* Effect.sleep(probe.period)
     }
   })
-
-  const flags = ({ host, port }: Address) => ["--host", host, "--port", String(port)]
 
   const create = Effect.fn("Pods.create")(function* (uid: string, more: Fleet.More = {}) {
     const at = yield* address
