@@ -55,9 +55,9 @@ const start = Effect.fnUntraced(function* ({ kind, port }: Options): Effect.fn.R
     case "k8s":
       return { target: "k8s://shop/orders:http", kubeconfig: yield* kubernetes(port) }
     case "consul":
-      return { target: Target.format({ _tag: "Consul", agent: yield* consul(port) }), kubeconfig: undefined }
+      return { target: `consul://${Target.formatAddress(yield* consul(port))}`, kubeconfig: undefined }
     case "nacos":
-      return { target: Target.format({ _tag: "Nacos", hosts: [yield* nacos(port)] }), kubeconfig: undefined }
+      return { target: `nacos://${Target.formatAddress(yield* nacos(port))}`, kubeconfig: undefined }
   }
 })
 
