@@ -20,7 +20,7 @@ const secret = (...names: ReadonlyArray<string>) =>
 export const consulToken = secret("CONSUL_HTTP_TOKEN", "MUSTER_TEST_CONSUL_TOKEN")
 
 /** The user and the password, or the access token, for Nacos. */
-export const nacos = Effect.gen(function* () {
+const nacos = Effect.gen(function* () {
   const user = yield* secret("NACOS_USERNAME", "MUSTER_TEST_NACOS_USER")
   const password = yield* secret("NACOS_PASSWORD", "MUSTER_TEST_NACOS_PASSWORD")
   return {

@@ -31,6 +31,7 @@ describe("the command line", () => {
   it.live.each([
     { args: ["--help"], says: [/no request may fail/, /--json/, /--break/, /server/, /client/] },
     { args: ["server", "--help"], says: [/--registry/, /--host/, /--zone/, /local:\.\/orders\.db/] },
+    { args: ["fake", "--help"], says: [/k8s/, /--port/, /fake consul/] },
     { args: ["client", "--help"], says: [/--registry/, /--rate/, /direct:\/\/\/127\.0\.0\.1:4001/] }
   ])("explains itself: $args", ({ args, says }) =>
     Effect.gen(function* () {
@@ -70,10 +71,18 @@ describe("the command line", () => {
 
   it.live("says what the story is told on, how to get it, and that a running one does not answer", () =>
     Effect.gen(function* () {
-      yield* complains(["--registry", "zookeeper"], /"zookeeper".*local, etcd/)
+      yield* complains(["--registry", "zookeeper"], /"zookeeper".*local, etcd, k8s, consul, nacos/)
       yield* complains(["--registry", "etcd:///127.0.0.1:2379?key=a"], /key=a".*etcd:\/\/127/)
       yield* complains(["--registry", "etcd"], /apt-get install etcd-server/, { MUSTER_ETCD: "/nowhere/etcd" })
       yield* complains(["--registry", "etcd://127.0.0.1:1"], /127\.0\.0\.1:1\?prefix=muster.*ECONNREFUSED/)
+    })
+  )
+
+  it.live("says that a running registry of another kind does not answer, or is not known", () =>
+    Effect.gen(function* () {
+      yield* complains(["--registry", "consul://127.0.0.1:1"], /consul:\/\/127\.0\.0\.1:1: connect ECONNREFUSED/)
+      yield* complains(["--registry", "nacos://127.0.0.1:1"], /nacos:\/\/127\.0\.0\.1:1.*ECONNREFUSED/)
+      yield* complains(["--registry", "k8s://shop/orders"], /kubeconfig.*nowhere/, { KUBECONFIG: "/nowhere" })
     })
   )
 

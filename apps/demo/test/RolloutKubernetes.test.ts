@@ -46,8 +46,11 @@ layer(Deployment.layer, { excludeTestServices: true, timeout })("a rollout on Ku
       Effect.gen(function* () {
         const { pods, remove, surge } = yield* Deployment.Deployment
         yield* surge(1, { node: deaf })
+        const one = pods().at(-1)
         yield* remove(pods()[0])
         yield* judged(oneAtATime)
+        const ended = one === undefined ? undefined : yield* Effect.flip(one.handle.exitCode)
+        assert.match(String(ended?.message), /SIGKILL/)
       }),
     { timeout }
   )

@@ -32,7 +32,7 @@ const proves = Effect.fnUntraced(function* (
   return { report, stderr }
 })
 
-const short = ["--acts", "kill,rolling,outage,wiped", "--pace", "0.3"]
+const short = ["--acts", "kill,rolling,outage,wiped", "--pace", "0.3", "--rate", "50"]
 
 /** What became of the registry is told, and each way of being away has frozen the client. */
 const wasTakenAway = (stderr: string, frozen: number, times: number, ...deeds: ReadonlyArray<RegExp>) => {

@@ -35,7 +35,7 @@ const make = Effect.fnUntraced(function* (name: string, target: Given) {
         if (!answer.ok && answer.status !== 404) throw new Error(`${answer.status} ${text}`)
         return text
       },
-      catch: (cause) => new Trouble({ message: `${name}: ${cause instanceof Error ? cause.message : String(cause)}` })
+      catch: (cause) => new Trouble({ message: `${name}: ${why(cause)}` })
     })
   const registrations = Effect.flatMap(call("GET", `/v1/health/service/${service}`), (text) =>
     Effect.orDie(Schema.decodeUnknownEffect(Registrations)(text))
@@ -79,3 +79,9 @@ export const own = Layer.effect(
 
 /** An agent that was running before the story. */
 export const given = (target: Given) => Layer.effect(RegistryControl, make(Target.format(target), target))
+
+/** What `fetch` failed of is the cause of its error. */
+const why = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return String(cause)
+  return cause.cause instanceof Error ? cause.cause.message : cause.message
+}

@@ -67,8 +67,11 @@ const make = Effect.fnUntraced(function* (name: string, target: Given) {
     )
   }).pipe(
     Effect.provide(Backend.resolver(Target.format(target))),
-    Effect.timeout("30 seconds"),
-    Effect.mapError(({ message }) => new Trouble({ message: `${name}: ${message}` }))
+    Effect.timeoutOrElse({
+      duration: "30 seconds",
+      orElse: () => Effect.fail(new Trouble({ message: `${name}: still lists servers of ${service} after 30 s` }))
+    }),
+    Effect.catchTag("RegistryError", ({ message }) => Effect.fail(new Trouble({ message })))
   )
 
   yield* nobody
