@@ -80,7 +80,7 @@ describe("the command line", () => {
 
   it.live("says that a running registry of another kind does not answer, or is not known", () =>
     Effect.gen(function* () {
-      yield* complains(["--registry", "consul://127.0.0.1:1"], /consul:\/\/127\.0\.0\.1:1: connect ECONNREFUSED/)
+      yield* complains(["--registry", "consul://127.0.0.1:2"], /consul:\/\/127\.0\.0\.1:2: connect ECONNREFUSED/)
       yield* complains(["--registry", "nacos://127.0.0.1:1"], /nacos:\/\/127\.0\.0\.1:1.*ECONNREFUSED/)
       yield* complains(["--registry", "k8s://shop/orders"], /kubeconfig.*nowhere/, { KUBECONFIG: "/nowhere" })
     })

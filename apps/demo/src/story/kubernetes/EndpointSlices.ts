@@ -79,20 +79,20 @@ export const make = Effect.fnUntraced(function* (operator: Operator.Operator, se
     Effect.forkScoped
   )
 
-  const touch = Effect.sync(() => changed.openUnsafe())
   return {
     /** What the kubelet says of a pod from now on. */
     put: (uid: string, status: PodStatus) =>
-      Effect.andThen(
-        Effect.sync(() => pods.set(uid, status)),
-        touch
-      ),
+      Effect.sync(() => {
+        if (pods.get(uid)?.conditions === status.conditions) return
+        pods.set(uid, status)
+        changed.openUnsafe()
+      }),
     /** The pod's object is gone. */
     remove: (uid: string) =>
-      Effect.andThen(
-        Effect.sync(() => pods.delete(uid)),
-        touch
-      ),
+      Effect.sync(() => {
+        pods.delete(uid)
+        changed.openUnsafe()
+      }),
     /** Deletes all slices of the Service behind the controller's back. */
     wipe: Effect.flatMap(operator.names(service), (names) =>
       Effect.forEach(names, operator.remove, { concurrency: "unbounded", discard: true })
