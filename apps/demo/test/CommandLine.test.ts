@@ -31,6 +31,7 @@ describe("the command line", () => {
   it.live.each([
     { args: ["--help"], says: [/no request may fail/, /--json/, /--break/, /etcd:\/\//, /server/, /client/] },
     { args: ["server", "--help"], says: [/--registry/, /--host/, /--zone/, /local:\.\/orders\.db/] },
+    { args: ["fake", "--help"], says: [/k8s/, /--port/, /fake consul/] },
     { args: ["client", "--help"], says: [/--registry/, /--rate/, /direct:\/\/\/127\.0\.0\.1:4001/] }
   ])("explains itself: $args", ({ args, says }) =>
     Effect.gen(function* () {
@@ -69,12 +70,15 @@ describe("the command line", () => {
   )
 
   it.live.each([
-    { registry: "zookeeper", says: /"zookeeper".*local, etcd/ },
+    { registry: "zookeeper", says: /"zookeeper".*local, etcd, k8s, consul, nacos/ },
     { registry: "etcd:///127.0.0.1:2379?key=a", says: /key=a".*etcd:\/\/127/ },
     { registry: "etcd", says: /apt-get install etcd-server/ },
-    { registry: "etcd://127.0.0.1:1", says: /127\.0\.0\.1:1\?prefix=muster does not answer.*ECONNREFUSED/ }
+    { registry: "etcd://127.0.0.1:1", says: /127\.0\.0\.1:1\?prefix=muster.*ECONNREFUSED/ },
+    { registry: "consul://127.0.0.1:2", says: /consul:\/\/127\.0\.0\.1:2: connect ECONNREFUSED/ },
+    { registry: "nacos://127.0.0.1:1", says: /nacos:\/\/127\.0\.0\.1:1.*ECONNREFUSED/ },
+    { registry: "k8s://shop/orders", says: /kubeconfig.*nowhere/ }
   ])("says what the story needs when it cannot be told on $registry", ({ registry, says }) =>
-    complains(["--registry", registry], says, { MUSTER_ETCD: "/nowhere/etcd" })
+    complains(["--registry", registry], says, { MUSTER_ETCD: "/nowhere/etcd", KUBECONFIG: "/nowhere" })
   )
 
   it.live("names the acts there are when one is unknown", () =>
