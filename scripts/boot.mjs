@@ -164,7 +164,7 @@ const main = async ([what, ...args]) => {
       throw new Error(`the dependencies could not be installed: ${error.message}`)
     })
   }
-  if (what === "test") provideServers(say)
+  if (what === "test" || what === "bench") provideServers(say, what)
   process.exitCode = await run(findNode(), [...programs[what], ...args], { cwd: root, stdio: "inherit" })
 }
 
