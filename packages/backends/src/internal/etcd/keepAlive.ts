@@ -3,8 +3,7 @@
  *
  * A lease that etcd does not know any more is an answer, not an error. When nothing at all is heard for a whole
  * deadline the stream is dead, and the next renewal opens another, at another member if there is one. A thousand leases
- * are renewed three hundred times a second: a renewal costs no fiber and no timer. One fiber sends what has gathered and
- * keeps all the deadlines, twenty times in `Policy.CallDeadline`.
+ * are renewed three hundred times a second: a renewal costs no fiber and no timer, one fiber keeps all the deadlines.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -83,7 +82,6 @@ export const make = Effect.fnUntraced(function* (members: Members): Effect.fn.Re
 
 const open = Effect.fnUntraced(function* (members: Members, clock: Clock.Clock, tick: Duration.Duration) {
   const waiting = new Map<string, Question>()
-  const unsent: Array<string> = []
 
   const duplex = yield* Duplex.open<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>({
     members,
@@ -96,7 +94,6 @@ const open = Effect.fnUntraced(function* (members: Members, clock: Clock.Clock, 
     onDeath: (error) => {
       for (const { answer } of waiting.values()) Deferred.doneUnsafe(answer, Effect.fail(error))
       waiting.clear()
-      unsent.length = 0
     }
   })
 
@@ -108,14 +105,9 @@ const open = Effect.fnUntraced(function* (members: Members, clock: Clock.Clock, 
       if (before !== undefined) return Deferred.await(before.answer)
       const answer: Answer = Deferred.makeUnsafe()
       waiting.set(lease, { answer, expiresAt, heard: duplex.heard() })
-      unsent.push(lease)
+      duplex.write({ ID: lease })
       return Deferred.await(answer)
     })
-
-  /** What comes in a tick goes out together, comes back together, and so is due together the next time. */
-  const send = () => {
-    for (const ID of unsent.splice(0)) duplex.write({ ID })
-  }
 
   const expire = (now: bigint) => {
     let silent = false
@@ -132,7 +124,6 @@ const open = Effect.fnUntraced(function* (members: Members, clock: Clock.Clock, 
   const watch = Effect.gen(function* () {
     while (true) {
       const [took] = yield* Effect.timed(Effect.sleep(tick))
-      send()
       if (Duration.isLessThan(took, Duration.times(tick, 2))) expire(clock.monotonicTimeNanosUnsafe())
     }
   })
