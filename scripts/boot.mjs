@@ -165,7 +165,7 @@ const main = async ([what, ...args]) => {
       throw new Error(`the dependencies could not be installed: ${error.message}`)
     })
   }
-  if (what === "test" || what === "faults") provideServers(say)
+  provideServers(say, what)
   process.exitCode = await run(findNode(), [...programs[what], ...args], { cwd: root, stdio: "inherit" })
 }
 

@@ -111,6 +111,28 @@ describe("Discovery", () => {
       )
   )
 
+  it.effect("F-local-a: tries again at once after an attempt that waited, and pauses after one that did not", () =>
+    scenario((script, orders) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        yield* script.fail()
+        for (let attempt = 0; attempt < 10; attempt++) {
+          yield* TestClock.adjust("3 seconds")
+          assert.strictEqual(tag(orders), "Resyncing")
+          yield* script.fail()
+        }
+        assert.strictEqual(tag(orders), "Frozen")
+        yield* TestClock.adjust("125 millis")
+        assert.strictEqual(tag(orders), "Resyncing")
+        yield* script.fail()
+        yield* TestClock.adjust("1450 millis")
+        assert.strictEqual(tag(orders), "Frozen")
+        yield* TestClock.adjust("1 seconds")
+        assert.strictEqual(tag(orders), "Resyncing")
+      })
+    )
+  )
+
   it.effect("treats the end of a stream as a loss", () =>
     scenario((script, orders) =>
       Effect.gen(function* () {
