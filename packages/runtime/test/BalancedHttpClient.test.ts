@@ -66,6 +66,8 @@ const untilFirst = <A, E, R>(asked: ReadonlyArray<{ readonly url: string }>, sen
 
 const statusOf = ({ status }: HttpClientResponse.HttpClientResponse) => status
 
+const turn = Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
+
 const balancerError = (error: HttpClientError.HttpClientError) => {
   assert.instanceOf(error.cause, BalancerError.BalancerError)
   return error.cause
@@ -149,6 +151,23 @@ describe("BalancedHttpClient", () => {
         assert.strictEqual(write.result._tag, "Failure")
         assert.strictEqual(write.asked.length, 1)
       })
+    )
+  )
+
+  it.effect("F-s9: asks no more instances than attempts are allowed, however many there are", () =>
+    scenario(
+      (_, request) => reset(request),
+      (asked) =>
+        Effect.gen(function* () {
+          yield* Effect.flip(get)
+          assert.strictEqual(new Set(asked.map(({ url }) => url)).size, 3)
+          assert.strictEqual(asked.length, 3)
+          asked.length = 0
+          const limits = { attempts: 1, deadline: Duration.seconds(2) }
+          yield* Effect.flip(Effect.provideService(get, Policy.Attempt, limits))
+          assert.strictEqual(asked.length, 1)
+        }),
+      times(6).map((n) => instance(`i-${n}`, n + 1))
     )
   )
 
@@ -344,7 +363,8 @@ describe("BalancedHttpClient", () => {
             yield* Effect.repeat(Effect.yieldNow, { times: 20 })
             yield* Fiber.interrupt(request)
           }
-          yield* Effect.repeat(Effect.yieldNow, { times: 100 })
+          // What nobody wants is read to its end, some turns of the event loop later.
+          for (let turns = 0; turns < 1000 && (yield* requestsInFlight) > 0; turns++) yield* turn
           assert.strictEqual(yield* requestsInFlight, 0)
         })
     )
