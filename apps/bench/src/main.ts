@@ -6,10 +6,14 @@
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Console, Effect, References, Runtime, Schema } from "effect"
+import { Console, Effect, type FileSystem, References, Runtime, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Child from "./Child.ts"
 import { coldStart } from "./coldStart.ts"
+import { etcdLatency } from "./etcdLatency.ts"
+import { etcdLeases } from "./etcdLeases.ts"
+import { etcdOutage } from "./etcdOutage.ts"
+import { etcdWatch } from "./etcdWatch.ts"
 import { localLatency } from "./localLatency.ts"
 import type { Row } from "./Row.ts"
 
@@ -17,10 +21,19 @@ class Missed extends Schema.TaggedError<Missed>()("Missed", {}) {
   override readonly [Runtime.errorReported] = false
 }
 
-/** Each with the line of the cost table that it answers. */
-const measurements = [
+interface Measurement {
+  /** The line of the cost table that it answers. */
+  readonly id: string
+  readonly rows: Effect.Effect<ReadonlyArray<Row>, unknown, FileSystem.FileSystem>
+}
+
+const measurements: ReadonlyArray<Measurement> = [
   { id: "P4", rows: localLatency },
-  { id: "P6", rows: coldStart }
+  { id: "P4", rows: etcdLatency },
+  { id: "P5", rows: etcdOutage },
+  { id: "P6", rows: coldStart },
+  { id: "P9", rows: etcdWatch },
+  { id: "P10", rows: etcdLeases }
 ]
 
 const ids = new Set(measurements.map(({ id }) => id))

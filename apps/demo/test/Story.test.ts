@@ -1,16 +1,12 @@
 // The story from end to end, as real processes: what it proves, that its evidence tells a lie from the truth, and that
 // it leaves nothing behind however it ends.
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Effect } from "effect"
 import { acts, places } from "../src/story/Acts.ts"
-import { Report } from "../src/story/Report.ts"
+import type { Report } from "../src/story/Report.ts"
 import { folderExists, noProcessOf, processesOf } from "./fixtures/leftovers.ts"
 import { type Program, run, start } from "./fixtures/program.ts"
-
-const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(Report))
-
-/** The report is the last line of standard output. */
-const reportOf = (stdout: string) => decode(stdout.trimEnd().split("\n").at(-1))
+import { reportOf } from "./fixtures/report.ts"
 
 /** The folder that a story told on standard output has made for itself. */
 const folderOf = ({ says }: Program) =>

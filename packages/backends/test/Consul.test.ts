@@ -64,13 +64,14 @@ suite(
   harness
 )
 
-/** A real agent, as `host:port` with the token beside: each test begins and ends with no service on it. */
+/** A real agent, as `host:port` with the token beside: each test begins and ends with none of its services on it. */
 const real = process.env["MUSTER_TEST_CONSUL"]
 if (real !== undefined) {
   const [host = "", port = "8500"] = real.split(":")
+  const services = new Set(["orders", "orders-eu", "orders.eu", "order", "bills"])
   const clear = Effect.gen(function* () {
-    const services: Record<string, unknown> = JSON.parse(yield* call("/v1/agent/services", "GET"))
-    const ids = Object.keys(services)
+    const all: Record<string, { readonly Service: string }> = JSON.parse(yield* call("/v1/agent/services", "GET"))
+    const ids = Object.keys(all).filter((id) => services.has(all[id]?.Service ?? ""))
     yield* Effect.forEach(ids, (id) => call(`/v1/agent/service/deregister/${id}`), { concurrency: 32, discard: true })
   })
   const cleared = Layer.effectDiscard(Effect.acquireRelease(clear, () => clear.pipe(Effect.orDie)))

@@ -9,7 +9,8 @@ import * as Candidates from "./Candidates.ts"
 import type { Endpoint } from "./Endpoint.ts"
 import * as Health from "./Health.ts"
 import * as Load from "./Load.ts"
-import type { Outcome } from "./Outcome.ts"
+import * as Outcome from "./Outcome.ts"
+import * as Recent from "./Recent.ts"
 import * as Roster from "./Roster.ts"
 
 /**
@@ -20,12 +21,14 @@ import * as Roster from "./Roster.ts"
  */
 export interface Attempt {
   readonly member: Roster.Member
+  readonly slot: number
+  /** As it was when it was chosen. */
   readonly endpoint: Endpoint
   readonly startedAt: number
   /** Whether this request finds out if an ejected instance is well again. */
   readonly isProbe: boolean
   /** How it turned out, once that is known. */
-  outcome: Outcome | undefined
+  outcome: Outcome.Outcome | undefined
   ended: boolean
 }
 
@@ -53,7 +56,7 @@ export const pick = (
   }
   const from = self.inUse.size > 0 ? self.inUse : self.reserve
   if (from.size === 0) return undefined
-  return begin(self, self.bySlot[self.options.policy(from, self.load, now, random)], now, false)
+  return begin(self, self.options.policy(from, self.load, now, random), now, false)
 }
 
 /**
@@ -67,24 +70,17 @@ export const pick = (
 export const settle = (
   self: Roster.Roster,
   attempt: Attempt,
-  outcome: Outcome,
+  outcome: Outcome.Outcome,
   now: number,
   random: () => number
 ): void => {
-  const { member, isProbe } = attempt
+  const { slot } = attempt
   const elapsed = attempt.outcome === undefined ? now - attempt.startedAt : 0
   attempt.outcome = outcome
-  if (member.departed) return
-  Load.record(self.load, member.slot, outcome, elapsed, now)
-  switch (member.health._tag) {
-    case "Ejected":
-      return
-    case "Probing":
-      return isProbe ? settleProbe(self, member, outcome, elapsed, now, random) : undefined
-    case "Warming":
-      if (now >= member.health.until) Roster.dispatch(self, member, { _tag: "Ticked", at: now })
-  }
-  if (outcome._tag === "Failed" || outcome._tag === "Refused") judge(self, member, outcome, now, random)
+  if (attempt.ended && attempt.member.departed) return
+  const isPlain = Load.isPlain(self.load, slot)
+  Load.record(self.load, slot, outcome, elapsed, now)
+  if (!isPlain || !Outcome.isHarmless(outcome)) examine(self, attempt, outcome, elapsed, now, random)
 }
 
 /**
@@ -96,12 +92,16 @@ export const settle = (
 export const end = (self: Roster.Roster, attempt: Attempt): void => {
   if (attempt.ended) return
   attempt.ended = true
-  Load.end(self.load, attempt.member.slot)
+  Load.end(self.load, attempt.slot)
 }
 
-const begin = (self: Roster.Roster, member: Roster.Member, now: number, isProbe: boolean): Attempt => {
-  Load.start(self.load, member.slot)
-  return { member, endpoint: member.endpoint, startedAt: now, isProbe, outcome: undefined, ended: false }
+/** Looks into nothing that belongs to the instance: where there are many, each look costs as much as the choice. */
+const begin = (self: Roster.Roster, slot: number, now: number, isProbe: boolean): Attempt => {
+  Load.start(self.load, slot)
+  Recent.made(self.load.recent, slot, now)
+  const member = self.bySlot[slot]
+  const endpoint = self.endpoints[slot]
+  return { member, slot, endpoint, startedAt: now, isProbe, outcome: undefined, ended: false }
 }
 
 /** Sends the request to an instance that has been out for long enough. */
@@ -110,7 +110,7 @@ const probe = (self: Roster.Roster, now: number, repeatable: boolean): Attempt |
     const member = self.bySlot[Candidates.at(self.ejected, index)]
     if (now < Health.probeAt(member.health, repeatable)) continue
     Roster.dispatch(self, member, { _tag: "ProbeStarted", at: now })
-    return begin(self, member, now, true)
+    return begin(self, member.slot, now, true)
   }
   return undefined
 }
@@ -131,16 +131,37 @@ const pickElsewhere = (
     const slot = from.size > 0 ? self.options.policy(from, self.load, now, random) : undefined
     aside.forEach((slot, index) => Candidates.add(from, slot, weights[index]))
     if (slot !== undefined && (wasRefused || !Load.isPushedBack(self.load, slot, now))) {
-      return begin(self, self.bySlot[slot], now, false)
+      return begin(self, slot, now, false)
     }
   }
   return undefined
 }
 
+/** Where not all is well: what the outcome means for the health of the instance. */
+const examine = (
+  self: Roster.Roster,
+  { isProbe, member }: Attempt,
+  outcome: Outcome.Outcome,
+  elapsed: number,
+  now: number,
+  random: () => number
+): void => {
+  if (member.departed) return
+  switch (member.health._tag) {
+    case "Ejected":
+      return
+    case "Probing":
+      return isProbe ? settleProbe(self, member, outcome, elapsed, now, random) : undefined
+    case "Warming":
+      if (now >= member.health.until) Roster.dispatch(self, member, { _tag: "Ticked", at: now })
+  }
+  if (!Outcome.isHarmless(outcome)) judge(self, member, outcome, now, random)
+}
+
 const settleProbe = (
   self: Roster.Roster,
   member: Roster.Member,
-  outcome: Outcome,
+  outcome: Outcome.Outcome,
   elapsed: number,
   now: number,
   random: () => number
@@ -160,7 +181,7 @@ const settleProbe = (
 const judge = (
   self: Roster.Roster,
   member: Roster.Member,
-  outcome: Outcome,
+  outcome: Outcome.Outcome,
   now: number,
   random: () => number
 ): void => {

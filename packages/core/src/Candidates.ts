@@ -32,6 +32,8 @@ export interface Candidates {
   readonly weights: Array<number>
   /** By slot: the place within its group. */
   readonly places: Array<number>
+  /** The place of the one that was drawn last. */
+  drawn: number
 }
 
 /**
@@ -40,7 +42,7 @@ export interface Candidates {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (): Candidates => ({ size: 0, total: 0, turn: 0, groups: [], weights: [], places: [] })
+export const make = (): Candidates => ({ size: 0, total: 0, turn: 0, groups: [], weights: [], places: [], drawn: 0 })
 
 /**
  * Whether the slot is a member.
@@ -121,6 +123,7 @@ export const draw = (self: Candidates, random: () => number): number => {
   const { slots, bound, lighter } = group
   let x = random() * slots.length
   let index = Math.floor(x)
+  self.drawn = index
   if (lighter === 0) return slots[index]
   for (let tries = 0; tries < maxTries && (x - index) * bound >= self.weights[slots[index]]; tries++) {
     x = random() * slots.length
@@ -139,7 +142,9 @@ export const drawOther = (self: Candidates, first: number, random: () => number)
   const { slots, lighter } = self.groups[0]
   if (self.groups.length === 1 && (lighter === 0 || slots.length === 2)) {
     const index = Math.floor(random() * (slots.length - 1))
-    return slots[index < self.places[first] ? index : index + 1]
+    // Mostly it is known where `first` is, without a look at another array.
+    const place = slots[self.drawn] === first ? self.drawn : self.places[first]
+    return slots[index < place ? index : index + 1]
   }
   for (let tries = 0; tries < maxTries; tries++) {
     const other = draw(self, random)

@@ -1,13 +1,18 @@
 /**
  * What one client measured of each instance: latency, requests in flight, failure rate, push-back.
  *
- * Numbers live in typed arrays, one slot for each instance, so that a start, a finish and a cost allocate nothing and
- * touch one cache line. Everything decays with time: `cost` projects to `now` and changes nothing, so reading more
- * often never changes a choice. It is measurement, not state: no part of a replay.
+ * Numbers live in typed arrays, one slot for each instance. What a healthy instance needs for a start, a cost and an
+ * answer lies together and allocates nothing; all else is kept apart, and read only where a mark says that there is
+ * something to read, so that ten thousand instances cost hardly more than ten. Everything decays with time: `cost`
+ * projects to `now` and changes nothing, so reading more often never changes a choice. It is measurement, not state: no
+ * part of a replay.
  *
  * Times are milliseconds on one monotonic clock, passed in.
+ *
+ * Size: what the cells of a slot mean is known to this file alone.
  */
 import type { Outcome } from "./Outcome.ts"
+import * as Recent from "./Recent.ts"
 
 /**
  * The constants of the measurement, durations in milliseconds.
@@ -44,11 +49,13 @@ export interface Options {
  */
 export interface Load {
   readonly options: Options
-  /** What a pick reads: one cache line for each slot. */
+  /** What every pick and every answer needs: one cache line for each slot. */
   hot: Float64Array
-  /** What only a finish reads. */
+  /** What only those need that are not well, warm and known. */
   cold: Float64Array
   readonly free: Array<number>
+  /** The last choices. */
+  readonly recent: Recent.Recent
   slots: number
   /** Latency of those that were not measured yet, and when it was found. */
   typical: number
@@ -56,30 +63,43 @@ export interface Load {
   totalWeight: number
   /** Requests in flight to all. */
   inFlight: number
-  /** Requests and failures of all, decaying over `window`. */
+  /** Requests and failures of all in the window, in the unit of `growth`. */
   requests: number
   failures: number
-  at: number
+  /** What one request counted in the window at `grownAt`. */
+  growth: number
+  grownAt: number
 }
 
 const hotStride = 8
 /** The latency to expect; 0 until it is known. */
 const expected = 0
 const updatedAt = 1
-const failing = 2
-const inFlight = 3
-const pushedBackUntil = 4
-const weight = 5
-const warmAt = 6
-const warmRate = 7
+const inFlight = 2
+const weight = 3
+const lastAnswer = 4
+const windowRequests = 5
+/** A sum of marks; 0 for an instance of which nothing else has to be known. */
+const marks = 6
 
-const coldStride = 6
-const windowRequests = 0
+/** Some of its latest requests went wrong. */
+const troubled = 1
+const pushedBack = 2
+const warming = 4
+/** Somebody wants to look at each of its outcomes. */
+const watched = 8
+/** It left, perhaps with requests in flight. */
+const gone = 16
+
+const coldStride = 8
+const failing = 0
 const windowFailures = 1
 const streak = 2
 const unanswered = 3
 const answers = 4
-const lastAnswer = 5
+const pushedBackUntil = 5
+const warmAt = 6
+const warmRate = 7
 
 /**
  * Room for instances, without any.
@@ -92,6 +112,7 @@ export const make = (options: Options): Load => ({
   hot: new Float64Array(16 * hotStride),
   cold: new Float64Array(16 * coldStride),
   free: [],
+  recent: Recent.make(),
   slots: 0,
   typical: options.firstEstimate,
   typicalAt: 0,
@@ -99,7 +120,8 @@ export const make = (options: Options): Load => ({
   inFlight: 0,
   requests: 0,
   failures: 0,
-  at: 0
+  growth: 1,
+  grownAt: 0
 })
 
 /**
@@ -117,6 +139,8 @@ export const join = (self: Load, ownWeight: number, now: number): number => {
   self.hot.fill(0, slot * hotStride, (slot + 1) * hotStride)
   self.cold.fill(0, slot * coldStride, (slot + 1) * coldStride)
   self.hot[slot * hotStride + updatedAt] = now
+  self.hot[slot * hotStride + lastAnswer] = Infinity
+  Recent.forget(self.recent, slot)
   weigh(self, slot, ownWeight)
   findTypical(self, now)
   return slot
@@ -130,7 +154,7 @@ export const join = (self: Load, ownWeight: number, now: number): number => {
  */
 export const leave = (self: Load, slot: number): void => {
   weigh(self, slot, 0)
-  self.hot[slot * hotStride + weight] = gone
+  mark(self, slot, gone, true)
   if (requestsInFlight(self, slot) === 0) self.free.push(slot)
 }
 
@@ -145,8 +169,29 @@ export const weigh = (self: Load, slot: number, to: number): void => {
   self.hot[slot * hotStride + weight] = to
 }
 
-/** The weight of an instance that left while requests were in flight. */
-const gone = -1
+/**
+ * Says whether each outcome of an instance is to be looked at: it is not `isPlain` then.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const watch = (self: Load, slot: number, on: boolean): void => mark(self, slot, watched, on)
+
+/**
+ * Whether nothing is to be known of an instance but its latency and its requests: it is well and warm, nobody watches
+ * it, and it has not left.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const isPlain = (self: Load, slot: number): boolean => self.hot[slot * hotStride + marks] === 0
+
+const mark = (self: Load, slot: number, bit: number, on: boolean): void => {
+  const cell = slot * hotStride + marks
+  self.hot[cell] = on ? self.hot[cell] | bit : self.hot[cell] & ~bit
+}
+
+const has = (self: Load, slot: number, bit: number): boolean => (self.hot[slot * hotStride + marks] & bit) !== 0
 
 /**
  * One more request in flight.
@@ -168,7 +213,7 @@ export const start = (self: Load, slot: number): void => {
 export const end = (self: Load, slot: number): void => {
   const base = slot * hotStride
   self.inFlight--
-  if (--self.hot[base + inFlight] === 0 && self.hot[base + weight] === gone) self.free.push(slot)
+  if (--self.hot[base + inFlight] === 0 && has(self, slot, gone)) self.free.push(slot)
 }
 
 /**
@@ -189,25 +234,23 @@ export const record = (self: Load, slot: number, outcome: Outcome, elapsed: numb
   const since = now - hot[base + updatedAt]
   const before = hot[base + expected]
   const kept = decay(since / options.tau)
-  hot[base + expected] =
-    outcome._tag === "Succeeded"
-      ? answeredLatency(self, slot, before, kept, elapsed)
-      : Math.max(before * kept, learned(self, slot, outcome, latency(self, slot, now), elapsed))
-  const rate = hot[base + failing] * decay(since / options.failureTau)
+  if (outcome._tag === "Succeeded") {
+    const sample = Math.min(elapsed, hot[base + lastAnswer])
+    hot[base + expected] =
+      before > 0 ? Math.max(sample, before * kept + sample * (1 - kept)) : firstLatency(self, slot, sample)
+    hot[base + lastAnswer] = elapsed
+    observe(self, slot, now)
+  } else {
+    hot[base + expected] = Math.max(before * kept, learned(self, slot, outcome, latency(self, slot, now), elapsed))
+  }
+  if (outcome._tag !== "Succeeded" || hot[base + marks] !== 0) judge(self, slot, outcome, since, now)
   hot[base + updatedAt] = now
-  hot[base + failing] = count(self, slot, outcome, rate, since, now)
   if (before === 0 && hot[base + expected] > 0) findTypical(self, now)
 }
 
-/** The latency after an answer; 0 while there were too few to know it. */
-const answeredLatency = (self: Load, slot: number, before: number, kept: number, elapsed: number): number => {
-  const { cold, options } = self
-  const base = slot * coldStride
-  const sample = cold[base + answers] === 0 ? elapsed : Math.min(elapsed, cold[base + lastAnswer])
-  cold[base + lastAnswer] = elapsed
-  if (before === 0) return ++cold[base + answers] < options.answersToKnow ? 0 : sample
-  return Math.max(sample, before * kept + sample * (1 - kept))
-}
+/** The first latency that is known after so many answers; 0 while there were too few. */
+const firstLatency = (self: Load, slot: number, sample: number): number =>
+  ++self.cold[slot * coldStride + answers] < self.options.answersToKnow ? 0 : sample
 
 /**
  * What an attempt without an answer says of the latency; 0 when that is no more than was expected.
@@ -221,52 +264,82 @@ const learned = (self: Load, slot: number, outcome: Outcome, before: number, ela
   const atLeast = elapsed * 2 ** Math.min(self.cold[base], 4)
   if (atLeast <= before) return 0
   self.cold[base]++
+  mark(self, slot, troubled, true)
   return atLeast
 }
 
-/** The new failure rate; counts streak and window on the way. */
-const count = (self: Load, slot: number, outcome: Outcome, rate: number, since: number, now: number): number => {
+/** Takes note of what went wrong, and forgets it with what goes well. */
+const judge = (self: Load, slot: number, outcome: Outcome, since: number, now: number): void => {
   const { cold, options } = self
   const base = slot * coldStride
   const gain = 1 / options.failureMemory
+  const rate = cold[base + failing] * decay(since / options.failureTau)
+  cold[base + failing] = rate
   switch (outcome._tag) {
     case "Interrupted":
-      observe(self, slot, 0, 0, since, now)
-      return rate
-    case "PushedBack": {
-      observe(self, slot, 0, 0, since, now)
+      return
+    case "PushedBack":
       if (outcome.retryAfter !== undefined) {
         const until = now + Math.min(outcome.retryAfter, options.maxPushBack)
-        const hotBase = slot * hotStride + pushedBackUntil
-        self.hot[hotBase] = Math.max(self.hot[hotBase], until)
+        cold[base + pushedBackUntil] = Math.max(cold[base + pushedBackUntil], until)
+        mark(self, slot, pushedBack, true)
       }
-      return rate + (1 - rate) * gain
-    }
+      cold[base + failing] = rate + (1 - rate) * gain
+      return mark(self, slot, troubled, true)
     case "Succeeded":
-      observe(self, slot, 1, 0, since, now)
       cold[base + streak] = 0
       cold[base + unanswered] = 0
-      return rate - rate * gain
+      cold[base + failing] = rate - rate * gain
+      return forgive(self, slot, now)
     default: {
-      observe(self, slot, 1, 1, since, now)
+      observe(self, slot, now)
+      cold[base + windowFailures] += self.growth
+      self.failures += self.growth
       const length = ++cold[base + streak]
       const sure = outcome._tag === "Refused" ? 1 / 2 : Math.min(1 / 2, gain * 2 ** Math.min(length - 1, 10))
-      return rate + (1 - rate) * sure
+      cold[base + failing] = rate + (1 - rate) * sure
+      return mark(self, slot, troubled, true)
     }
   }
 }
 
-/** Adds to the decaying counts over the window, of the instance and of all. */
-const observe = (self: Load, slot: number, requests: number, failures: number, since: number, now: number): void => {
-  const { cold, options } = self
+/** Takes the marks away that have nothing to say any more. */
+const forgive = (self: Load, slot: number, now: number): void => {
   const base = slot * coldStride
-  const own = decay(since / options.window)
-  cold[base + windowRequests] = cold[base + windowRequests] * own + requests
-  cold[base + windowFailures] = cold[base + windowFailures] * own + failures
-  const all = decay((now - self.at) / options.window)
-  self.requests = self.requests * all + requests
-  self.failures = self.failures * all + failures
-  self.at = now
+  if (self.cold[base + failing] < forgotten) {
+    self.cold[base + failing] = 0
+    mark(self, slot, troubled, false)
+  }
+  if (self.cold[base + pushedBackUntil] <= now) mark(self, slot, pushedBack, false)
+  if (self.cold[base + warmAt] <= now) mark(self, slot, warming, false)
+}
+
+/** A failure rate that changes no choice. */
+const forgotten = 1e-6
+
+/**
+ * Counts a request in the window. Instead of all counts becoming less with time, what is counted becomes more, which
+ * touches one number and not all ("forward decay": Cormode, Shkapenyuk, Srivastava and Xu, 2009).
+ */
+const observe = (self: Load, slot: number, now: number): void => {
+  self.growth /= decay((now - self.grownAt) / self.options.window)
+  self.grownAt = now
+  if (self.growth > largest) countInUnits(self, self.growth)
+  self.hot[slot * hotStride + windowRequests] += self.growth
+  self.requests += self.growth
+}
+
+/** Far from where numbers end; reached after 46 windows. */
+const largest = 1e20
+
+const countInUnits = (self: Load, unit: number): void => {
+  for (let slot = 0; slot < self.slots; slot++) {
+    self.hot[slot * hotStride + windowRequests] /= unit
+    self.cold[slot * coldStride + windowFailures] /= unit
+  }
+  self.requests /= unit
+  self.failures /= unit
+  self.growth = 1
 }
 
 /**
@@ -278,11 +351,10 @@ const observe = (self: Load, slot: number, requests: number, failures: number, s
 export const pardon = (self: Load, slot: number, elapsed: number): void => {
   const base = slot * hotStride
   self.hot[base + expected] = elapsed
-  self.hot[base + failing] = 0
-  self.hot[base + pushedBackUntil] = 0
-  self.cold.fill(0, slot * coldStride, (slot + 1) * coldStride)
-  self.cold[slot * coldStride + answers] = 1
-  self.cold[slot * coldStride + lastAnswer] = elapsed
+  self.hot[base + lastAnswer] = elapsed
+  self.hot[base + windowRequests] = 0
+  self.cold.fill(0, slot * coldStride, slot * coldStride + pushedBackUntil + 1)
+  mark(self, slot, troubled + pushedBack, false)
 }
 
 /**
@@ -292,9 +364,10 @@ export const pardon = (self: Load, slot: number, elapsed: number): void => {
  * @since 0.1.0
  */
 export const warm = (self: Load, slot: number, since: number, until: number, floor: number): void => {
-  const base = slot * hotStride
-  self.hot[base + warmAt] = until
-  self.hot[base + warmRate] = (1 - floor) / (until - since)
+  const base = slot * coldStride
+  self.cold[base + warmAt] = until
+  self.cold[base + warmRate] = (1 - floor) / (until - since)
+  mark(self, slot, warming, true)
 }
 
 /**
@@ -304,9 +377,10 @@ export const warm = (self: Load, slot: number, since: number, until: number, flo
  * @since 0.1.0
  */
 export const warmth = (self: Load, slot: number, now: number): number => {
-  const base = slot * hotStride
-  const remaining = self.hot[base + warmAt] - now
-  return remaining <= 0 ? 1 : 1 - remaining * self.hot[base + warmRate]
+  if (isPlain(self, slot)) return 1
+  const base = slot * coldStride
+  const remaining = self.cold[base + warmAt] - now
+  return remaining <= 0 ? 1 : 1 - remaining * self.cold[base + warmRate]
 }
 
 /**
@@ -327,10 +401,20 @@ export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * ho
  * @since 0.1.0
  */
 export const cost = (self: Load, slot: number, rival: number, now: number): number => {
-  const own = latency(self, slot, now)
-  const expected = isKnown(self, slot) ? own : Math.min(own, latency(self, rival, now))
-  return (expected + self.options.jitter) * pressure(self, slot, now)
+  const { hot, options } = self
+  const base = slot * hotStride
+  const known = hot[base + expected]
+  // As in `latency` and `pressure`, written out for the sake of the pick.
+  const own = known > 0 ? known * decay((now - hot[base + updatedAt]) / options.tau) : guess(self, rival, now)
+  const busy = (hot[base + inFlight] + 1) / (fairShare(self, hot[base + weight]) + 1)
+  return (own + options.jitter) * (hot[base + marks] === 0 ? busy : busy * aversion(self, slot, now))
 }
+
+const guess = (self: Load, rival: number, now: number): number =>
+  Math.min(typicalLatency(self, now), latency(self, rival, now))
+
+/** How many requests an instance of this weight had in flight if all were spread by weight. */
+const fairShare = (self: Load, own: number): number => (own === 0 ? 0 : (self.inFlight * own) / self.totalWeight)
 
 /**
  * How long an answer is thought to take, in milliseconds; what is typical of the others as long as nothing is known.
@@ -359,16 +443,16 @@ export const latency = (self: Load, slot: number, now: number): number => {
 export const pressure = (self: Load, slot: number, now: number): number => {
   const { hot } = self
   const base = slot * hotStride
-  const own = hot[base + weight]
-  const fair = own === 0 ? 0 : (self.inFlight * own) / self.totalWeight
-  let pressure = (hot[base + inFlight] + 1) / (fair + 1)
-  if (hot[base + failing] > 0) {
-    const success = Math.max(0.05, 1 - failureRate(self, slot, now))
-    const squared = success * success
-    const fourth = squared * squared
-    pressure /= fourth * fourth
-  }
-  return hot[base + pushedBackUntil] > now ? pressure * pushBackFactor : pressure
+  const busy = (hot[base + inFlight] + 1) / (fairShare(self, hot[base + weight]) + 1)
+  return hot[base + marks] === 0 ? busy : busy * aversion(self, slot, now)
+}
+
+/** By how much failures and push-back raise the pressure. */
+const aversion = (self: Load, slot: number, now: number): number => {
+  const success = Math.max(0.05, 1 - failureRate(self, slot, now))
+  const squared = success * success
+  const fourth = squared * squared
+  return (isPushedBack(self, slot, now) ? pushBackFactor : 1) / (fourth * fourth)
 }
 
 /** An instance that asked to be left alone loses against any other that is not quite broken itself. */
@@ -380,8 +464,11 @@ const pushBackFactor = 1000
  * @category getters
  * @since 0.1.0
  */
-export const failureRate = ({ hot, options }: Load, slot: number, now: number): number =>
-  hot[slot * hotStride + failing] * decay((now - hot[slot * hotStride + updatedAt]) / options.failureTau)
+export const failureRate = (self: Load, slot: number, now: number): number =>
+  has(self, slot, troubled)
+    ? self.cold[slot * coldStride + failing] *
+      decay((now - self.hot[slot * hotStride + updatedAt]) / self.options.failureTau)
+    : 0
 
 /**
  * Whether the instance asked to be left alone until later than now.
@@ -390,7 +477,7 @@ export const failureRate = ({ hot, options }: Load, slot: number, now: number): 
  * @since 0.1.0
  */
 export const isPushedBack = (self: Load, slot: number, now: number): boolean =>
-  self.hot[slot * hotStride + pushedBackUntil] > now
+  has(self, slot, pushedBack) && self.cold[slot * coldStride + pushedBackUntil] > now
 
 /**
  * How many requests are in flight.
@@ -409,13 +496,13 @@ export const requestsInFlight = (self: Load, slot: number): number => self.hot[s
  */
 export const evidence = (self: Load, slot: number) => {
   const base = slot * coldStride
-  const requests = self.cold[base + windowRequests]
-  const failures = self.cold[base + windowFailures]
+  const requests = self.hot[slot * hotStride + windowRequests] / self.growth
+  const failures = self.cold[base + windowFailures] / self.growth
   return {
     streak: self.cold[base + streak],
     requests,
     successRate: rateOf(requests, failures),
-    successRateOfOthers: rateOf(self.requests - requests, self.failures - failures)
+    successRateOfOthers: rateOf(self.requests / self.growth - requests, self.failures / self.growth - failures)
   }
 }
 
@@ -443,7 +530,7 @@ const findTypical = (self: Load, now: number): void => {
   const measured: Array<number> = []
   for (let slot = 0; slot < self.slots; slot += stride) {
     const base = slot * hotStride
-    if (self.hot[base + weight] === gone || self.hot[base + expected] === 0) continue
+    if (self.hot[base + expected] === 0 || has(self, slot, gone)) continue
     measured.push(self.hot[base + expected] * decay((now - self.hot[base + updatedAt]) / self.options.tau))
   }
   measured.sort((a, b) => a - b)

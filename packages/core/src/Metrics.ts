@@ -98,7 +98,7 @@ export const registrationEvents = Metric.counter("muster_registration_events", {
 export const requests = Metric.counter("muster_requests", { description: "Attempts by outcome", incremental: true })
 
 /**
- * Attempts beyond the first of a request.
+ * Attempts after the first of a request.
  *
  * @category balancing
  * @since 0.1.0
@@ -106,13 +106,29 @@ export const requests = Metric.counter("muster_requests", { description: "Attemp
 export const retries = Metric.counter("muster_retries", { description: "Retries", incremental: true })
 
 /**
- * Retries that were not made because the retry budget was spent.
+ * Attempts that were made beside one that took its time.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const hedges = Metric.counter("muster_hedges", { description: "Hedges", incremental: true })
+
+/**
+ * Hedges that were answered well before the attempt beside them was.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const hedgesWon = Metric.counter("muster_hedges_won", { description: "Hedges that won", incremental: true })
+
+/**
+ * Retries and hedges that were not made because the retry budget was spent.
  *
  * @category balancing
  * @since 0.1.0
  */
 export const retriesRefused = Metric.counter("muster_retries_refused", {
-  description: "Retries that the budget did not allow",
+  description: "Retries and hedges that the budget did not allow",
   incremental: true
 })
 

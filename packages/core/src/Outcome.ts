@@ -51,3 +51,11 @@ export const refused: Outcome = { _tag: "Refused" }
  * @since 0.1.0
  */
 export const interrupted: Outcome = { _tag: "Interrupted" }
+
+/**
+ * Whether an outcome says nothing against the instance.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isHarmless = (outcome: Outcome): boolean => outcome._tag !== "Failed" && outcome._tag !== "Refused"

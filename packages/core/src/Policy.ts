@@ -438,6 +438,18 @@ export const RetryBudget = Context.Reference<{
 })
 
 /**
+ * When a request that may be executed twice is sent to a second instance as well, because the first one takes its time:
+ * after a fixed time, or once it takes longer than the given share of the answers did (`{ percentile: 0.95 }`, as soon
+ * as enough have come). The first good answer wins. It counts as an attempt, and the retry budget pays. Default: never.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const Hedge = Context.Reference<
+  { readonly after: Duration.Duration } | { readonly percentile: number } | undefined
+>("@muster/core/Policy/Hedge", { defaultValue: () => undefined })
+
+/**
  * How one of two instances is chosen: by latency and requests in flight. Default: `Pick.p2c`.
  *
  * @category balancing

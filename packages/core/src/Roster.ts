@@ -14,6 +14,7 @@ import * as Health from "./Health.ts"
 import * as Load from "./Load.ts"
 import type * as Pick from "./Pick.ts"
 import * as Policy from "./Policy.ts"
+import * as Recent from "./Recent.ts"
 import * as Snapshot from "./Snapshot.ts"
 
 /**
@@ -112,6 +113,8 @@ export interface Roster {
   probeAt: number
   lateProbeAt: number
   readonly bySlot: Array<Member>
+  /** By slot: the endpoint of the member. */
+  readonly endpoints: Array<Endpoint>
   /** Who claims an address; the first one is the one that counts. */
   readonly byAddress: Map<string, ReadonlyArray<Member>>
   readonly step: (health: Health.Health, event: Health.Event) => Health.Health
@@ -137,6 +140,7 @@ export const make = (options: Options, emit: (event: Event) => void): Roster => 
   probeAt: Infinity,
   lateProbeAt: Infinity,
   bySlot: [],
+  endpoints: [],
   byAddress: new Map(),
   step: Health.step(options.health),
   emit
@@ -149,6 +153,20 @@ export const make = (options: Options, emit: (event: Event) => void): Roster => 
  * @since 0.1.0
  */
 export const size = (self: Roster): number => self.inUse.size + self.ejected.size + self.reserve.size
+
+/**
+ * The last choices, the newest first, each with what the compared instances would have cost; those that have left are
+ * not among them once their place was taken.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const choices = (self: Roster) =>
+  Recent.list(self.load.recent).map(({ at, compared, slot }) => ({
+    at,
+    endpoint: self.endpoints[slot],
+    compared: compared.map(({ cost, slot }) => ({ endpoint: self.endpoints[slot], cost }))
+  }))
 
 /**
  * Follows a snapshot, in time proportional to the change when none was missed. `wall` is Unix time in milliseconds.
@@ -188,6 +206,7 @@ export const dispatch = (self: Roster, member: Member, event: Health.Event): voi
   const health = self.step(before, event)
   if (health === before) return
   member.health = health
+  Load.watch(self.load, member.slot, health._tag !== "Healthy")
   if (health._tag === "Warming") warm(self, member, health)
   if (Health.isInUse(before) !== Health.isInUse(health)) {
     displace(self, member)
@@ -203,6 +222,8 @@ const join = (self: Roster, endpoint: Endpoint, startedAt: number, now: number):
   const member: Member = { id: endpoint.id, slot, endpoint, health, departed: false }
   self.members.set(endpoint.id, member)
   self.bySlot[slot] = member
+  self.endpoints[slot] = endpoint
+  Load.watch(self.load, slot, health._tag !== "Healthy")
   if (health._tag === "Warming") warm(self, member, health)
   claim(self, member)
   self.emit({ _tag: "Joined", at: now, endpoint, health })
@@ -220,6 +241,7 @@ const leave = (self: Roster, member: Member, now: number): void => {
 const update = (self: Roster, member: Member, endpoint: Endpoint): void => {
   renounce(self, member)
   member.endpoint = endpoint
+  self.endpoints[member.slot] = endpoint
   Load.weigh(self.load, member.slot, endpoint.weight)
   claim(self, member)
 }

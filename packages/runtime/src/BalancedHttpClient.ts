@@ -5,7 +5,8 @@
  * A service is a host that `Services` knows, in a URL without a port; every other URL passes through untouched. A refused
  * request is sent elsewhere, always; one that may have been executed only if it is idempotent and its body is still
  * there. What cannot be helped comes back as it is: the last response, or an `HttpClientError` whose cause is a
- * `BalancerError`. Nothing is ever sent twice that may not be executed twice.
+ * `BalancerError`. Nothing is ever sent twice that may not be executed twice. Each request says how much time is left
+ * for it (`Deadline`), and one that takes its time may be hedged (`Policy.Hedge`).
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -16,16 +17,21 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type Endpoint, ServiceName } from "@muster/core/Endpoint"
+import * as Metrics from "@muster/core/Metrics"
 import * as Outcome from "@muster/core/Outcome"
 import * as Policy from "@muster/core/Policy"
 import { type Attempt, Balancer } from "./Balancer.ts"
 import type { BalancerError } from "./BalancerError.ts"
+import * as Deadline from "./Deadline.ts"
+import * as Hedge from "./internal/hedge.ts"
 import * as HeldResponse from "./internal/heldResponse.ts"
 import * as Exchange from "./internal/httpExchange.ts"
 
@@ -89,44 +95,74 @@ export const make = Effect.gen(function* () {
 
   const send = (call: Call, after: ReadonlyArray<Attempt>): Effect.Effect<Response, Failure> => {
     const { isRepeatable, limits, request, target } = call
-    let current: Attempt | undefined
+    const made = [...after]
+    const begun = Latch.makeUnsafe(false)
+
+    const attempt = (isHedge: boolean) =>
+      Effect.suspend(() =>
+        balancer.use(
+          target.service,
+          (endpoint, attempt) => {
+            made.push(attempt)
+            begun.openUnsafe()
+            const sent = below.execute(addressed(request, target, endpoint, attempt.time))
+            return Effect.map(sent, (response) => HeldResponse.make(response, attempt.hold()))
+          },
+          { classify, isRepeatable, isHedge, after: [...made] }
+        )
+      )
+
+    /** The attempt, or the one beside it that does better. */
+    const hedged = (after: Duration.Duration) =>
+      Hedge.hedged(attempt(false), {
+        after,
+        begun: begun.await,
+        second: Effect.annotateSpans(attempt(true), "muster.hedge", true),
+        isGood: (response) => !Exchange.isWorthRetrying(response),
+        isNotMade: isNotTried,
+        drop: (response) => discard(response, limits.deadline),
+        won: Metric.update(Metric.withAttributes(Metrics.hedgesWon, { service: target.service }), 1)
+      })
+
+    const exchange = Effect.suspend(() => {
+      const hedge = isRepeatable && after.length + 2 <= limits.attempts ? call.hedge : undefined
+      if (hedge === undefined) return attempt(false)
+      if ("after" in hedge) return hedged(hedge.after)
+      return Effect.flatMap(balancer.percentile(target.service, hedge.percentile), (time) =>
+        time === undefined ? attempt(false) : hedged(time)
+      )
+    })
+
+    const lastMade = () => (made.length > after.length ? made.at(-1) : undefined)
 
     /** What came of it, unless another instance does better. */
-    const unlessElsewhere = (result: Effect.Effect<Response, Failure>, why: string) => {
-      if (current === undefined || after.length + 1 >= limits.attempts) return result
-      const { id } = current.picked.endpoint
-      return send(call, [...after, current]).pipe(
-        Effect.tap(() => Effect.logDebug(`answered elsewhere than by ${id}: ${why}`)),
-        Effect.catchIf(isNotTried, () => result)
-      )
-    }
+    const unlessElsewhere = (result: Effect.Effect<Response, Failure>, why: string) =>
+      Effect.withFiber((fiber) => {
+        const last = lastMade()
+        if (last === undefined || made.length >= limits.attempts || Deadline.left(fiber) === 0) return result
+        const { id } = last.picked.endpoint
+        return send(call, made).pipe(
+          Effect.tap(() => Effect.logDebug(`answered elsewhere than by ${id}: ${why}`)),
+          Effect.catchIf(isNotTried, () => result)
+        )
+      })
 
-    return balancer
-      .use(
-        target.service,
-        (endpoint, attempt) => {
-          current = attempt
-          const sent = below.execute(addressed(request, target, endpoint))
-          return Effect.map(sent, (response) => HeldResponse.make(response, attempt.hold()))
+    return exchange.pipe(
+      Effect.matchEffect({
+        onSuccess: (response) => {
+          const result = Effect.succeed(response)
+          if (!isRepeatable || !Exchange.isWorthRetrying(response)) return result
+          return Effect.onExit(unlessElsewhere(result, `status ${response.status}`), (exit) =>
+            Exit.isSuccess(exit) && exit.value === response ? Effect.void : discard(response, limits.deadline)
+          )
         },
-        { classify, isRepeatable, after }
-      )
-      .pipe(
-        Effect.matchEffect({
-          onSuccess: (response) => {
-            const result = Effect.succeed(response)
-            if (!isRepeatable || !Exchange.isWorthRetrying(response)) return result
-            return Effect.onExit(unlessElsewhere(result, `status ${response.status}`), (exit) =>
-              Exit.isSuccess(exit) && exit.value === response ? Effect.void : discard(response, limits.deadline)
-            )
-          },
-          onFailure: (error) => {
-            const result = Effect.fail(error)
-            const mayBeSent = isRepeatable || current?.picked.outcome?._tag === "Refused"
-            return mayBeSent ? unlessElsewhere(result, error.message) : result
-          }
-        })
-      )
+        onFailure: (error) => {
+          const result = Effect.fail(error)
+          const mayBeSent = isRepeatable || lastMade()?.picked.outcome?._tag === "Refused"
+          return mayBeSent ? unlessElsewhere(result, error.message) : result
+        }
+      })
+    )
   }
 
   return HttpClient.makeWith<HttpClientError.HttpClientError, never, HttpClientError.HttpClientError, never>(
@@ -135,8 +171,13 @@ export const make = Effect.gen(function* () {
         const target = targetOf(request.url)
         if (target === undefined || !fiber.getRef(Services)(target.service)) return below.execute(request)
         const isIdempotent = fiber.getRef(Idempotent) ?? Exchange.isIdempotent(request)
-        const limits = fiber.getRef(Policy.Attempt)
-        const call = { request, target, limits, isRepeatable: isIdempotent && Exchange.isReplayable(request) }
+        const call: Call = {
+          request,
+          target,
+          limits: fiber.getRef(Policy.Attempt),
+          hedge: fiber.getRef(Policy.Hedge),
+          isRepeatable: isIdempotent && Exchange.isReplayable(request)
+        }
         return Effect.catchTag(send(call, []), "BalancerError", (error) => Effect.fail(transportError(request, error)))
       })
     ),
@@ -168,7 +209,8 @@ type Failure = HttpClientError.HttpClientError | BalancerError
 interface Call {
   readonly request: Request
   readonly target: Target
-  readonly limits: { readonly attempts: number; readonly deadline: Duration.Duration }
+  readonly limits: (typeof Policy.Attempt)["Service"]
+  readonly hedge: (typeof Policy.Hedge)["Service"]
   readonly isRepeatable: boolean
 }
 
@@ -191,11 +233,16 @@ const targetOf = (url: string): Target | undefined => {
   return isServiceName(service) ? { scheme: match[1], service, rest: url.slice(match[0].length) } : undefined
 }
 
-/** The same request to an instance; the instance still hears the name of the service as its `Host`. */
-const addressed = (request: Request, { rest, scheme, service }: Target, { address }: Endpoint): Request => {
-  const moved = HttpClientRequest.setUrl(request, `${scheme}://${address}${rest}`)
-  return "host" in request.headers ? moved : HttpClientRequest.setHeader(moved, "host", service)
-}
+/** The same request to an instance, which hears the name of the service as its `Host`, and how much time it has. */
+const addressed = (
+  request: Request,
+  { rest, scheme, service }: Target,
+  { address }: Endpoint,
+  time: Duration.Duration
+): Request =>
+  HttpClientRequest.setUrl(request, `${scheme}://${address}${rest}`).pipe(
+    HttpClientRequest.setHeaders({ host: service, [Deadline.header]: Deadline.toHeader(time), ...request.headers })
+  )
 
 /** Whether another attempt was not even made. */
 const isNotTried = (error: Failure): boolean =>

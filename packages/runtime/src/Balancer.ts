@@ -34,6 +34,7 @@ import {
   NotLoaded,
   RegistryFailed
 } from "./BalancerError.ts"
+import * as Deadline from "./Deadline.ts"
 import type { Discovery } from "./Discovery.ts"
 import * as Actor from "./internal/balancerActor.ts"
 import * as Report from "./internal/balancerReport.ts"
@@ -48,6 +49,8 @@ import { describe } from "./internal/discoveryReport.ts"
 export interface Attempt {
   /** What the roster of the service knows of it. */
   readonly picked: Core.Attempt
+  /** How long it may take: what `Policy.Attempt` allows, or what the deadline of the caller leaves if that is less. */
+  readonly time: Duration.Duration
   /**
    * Keeps the request in flight after it has succeeded, because its answer is still arriving. The function must be
    * called once that is over, with `true` if the answer broke off; calling it again does nothing.
@@ -71,8 +74,10 @@ export interface Options<A, E> {
    * Default: no.
    */
   readonly isRepeatable?: boolean | undefined
-  /** Earlier attempts of the same request: their instances are left out, and the retry budget pays. */
+  /** Other attempts of the same request: their instances are left out, and the retry budget pays. */
   readonly after?: ReadonlyArray<Attempt> | undefined
+  /** Whether the last of them is still on its way. Default: no. */
+  readonly isHedge?: boolean | undefined
 }
 
 /**
@@ -99,7 +104,7 @@ export class Balancer extends Context.Service<
     /**
      * Runs `f` with an instance of the service and records how it went, whatever the exit. An attempt that takes longer
      * than `Policy.Attempt` allows is interrupted and fails. Without an instance it waits as long as
-     * `Policy.WaitForInstance` says; zero makes it fail at once.
+     * `Policy.WaitForInstance` says; zero makes it fail at once. Neither outlasts `Deadline.within`.
      */
     readonly use: <A, E, R>(
       service: ServiceName,
@@ -108,6 +113,11 @@ export class Balancer extends Context.Service<
     ) => Effect.Effect<A, E | BalancerError, R>
     /** How each known instance of a service stands; empty for a service that is not in use. */
     readonly status: (service: ServiceName) => Effect.Effect<ReadonlyArray<Status>>
+    /**
+     * The time within which this share of the answers comes, or `undefined` until enough have come since it was first
+     * asked for.
+     */
+    readonly percentile: (service: ServiceName, share: number) => Effect.Effect<Duration.Duration | undefined>
     /** What happens to instances from now on: who joins and leaves, is taken out, probed, and used again. */
     readonly events: Stream.Stream<Roster.Event>
   }
@@ -160,13 +170,16 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
       const attempt = (restore: Restore, hasWaited: boolean): Effect.Effect<A, E | BalancerError, R> =>
         Effect.withFiber((fiber) => {
           const actor = actors.get(service) ?? open(service)
-          if (after.length > 0 && !actor.mayRetry()) return fail(service, budgetSpent)
+          const left = Deadline.left(fiber)
+          if (left === 0) return fail(service, tooLate)
+          if (after.length > 0 && !actor.mayRetry(options.isHedge ?? false)) return fail(service, budgetSpent)
           const picked = actor.pick(options.isRepeatable ?? false, after)
           if (picked !== undefined) {
-            return bracket(actor, picked, restore, fiber.getRef(Policy.Attempt).deadline, f, options.classify)
+            const deadline = deadlineOf(fiber.getRef(Policy.Attempt).deadline, left)
+            return bracket(actor, picked, restore, deadline, f, options.classify)
           }
           if (after.length > 0) return fail(service, allExcluded)
-          const patience = fiber.getRef(Policy.WaitForInstance)
+          const patience = Duration.min(fiber.getRef(Policy.WaitForInstance), Duration.millis(left))
           if (hasWaited) return fail(service, whyNobody(actor, patience))
           return Effect.flatMap(restore(waitFor(actor, patience)), () => attempt(restore, true))
         })
@@ -176,10 +189,24 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
     return Balancer.of({
       use,
       status: (service) => Effect.sync(() => actors.get(service)?.status() ?? []),
+      percentile: (service, share) =>
+        Effect.sync(() => {
+          const millis = actors.get(service)?.percentile(share)
+          return millis === undefined ? undefined : Duration.millis(millis)
+        }),
       events: Stream.fromPubSub(events)
     })
   })
 )
+
+/** How long an attempt may take, and whether that is because its caller has no more time. */
+interface AttemptDeadline {
+  readonly time: Duration.Duration
+  readonly isCallers: boolean
+}
+
+const deadlineOf = (own: Duration.Duration, left: number): AttemptDeadline =>
+  left < Duration.toMillis(own) ? { time: Duration.millis(left), isCallers: true } : { time: own, isCallers: false }
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
@@ -188,15 +215,17 @@ const bracket = <A, E, R>(
   actor: Actor.BalancerActor,
   picked: Core.Attempt,
   restore: Restore,
-  deadline: Duration.Duration,
+  deadline: AttemptDeadline,
   f: (endpoint: Endpoint, attempt: Attempt) => Effect.Effect<A, E, R>,
   classify: (exit: Exit.Exit<A, E | BalancerError>) => Outcome.Outcome = whatItSays
 ): Effect.Effect<A, E | BalancerError, R> => {
   const { service } = actor
   const { endpoint } = picked
   let isHeld = false
+  let isTooLate = false
   const attempt: Attempt = {
     picked,
+    time: deadline.time,
     hold: () => {
       isHeld = true
       return (isBroken) => {
@@ -209,15 +238,19 @@ const bracket = <A, E, R>(
   const attributes = { "muster.service": service, "muster.instance": endpoint.id }
   return Effect.suspend(() => f(endpoint, attempt)).pipe(
     Effect.timeoutOrElse({
-      duration: deadline,
-      orElse: () => fail(service, deadlineExceeded(endpoint, deadline))
+      duration: deadline.time,
+      orElse: () => {
+        isTooLate = deadline.isCallers
+        return fail(service, deadlineExceeded(endpoint, deadline))
+      }
     }),
     Effect.annotateSpans(attributes),
     Effect.annotateLogs(attributes),
     restore,
     (effect) =>
       Effect.onExitPrimitive(effect, (exit) => {
-        const outcome = classify(exit)
+        // That a caller has little time says as little about the instance as that it has lost interest.
+        const outcome = isTooLate ? Outcome.interrupted : classify(exit)
         actor.settle(picked, outcome)
         if (!isHeld || Exit.isFailure(exit)) actor.end(picked)
         return outcome._tag === "Refused" ? actor.subscription()?.refused(endpoint.id) : undefined
@@ -267,9 +300,13 @@ const budgetSpent = new BudgetSpent({
   message: "not tried elsewhere: there are too many retries already; the service is in trouble"
 })
 
-const deadlineExceeded = (endpoint: Endpoint, deadline: Duration.Duration) =>
+const deadlineExceeded = (endpoint: Endpoint, { isCallers, time }: AttemptDeadline) =>
   new DeadlineExceeded({
     message:
-      `${endpoint.id} (${endpoint.address}) did not answer within ${Duration.format(deadline)}; ` +
-      "if requests may take longer, raise Policy.Attempt"
+      `${endpoint.id} (${endpoint.address}) did not answer within ${Duration.format(time)}` +
+      (isCallers
+        ? ", which is all that the deadline of the caller left"
+        : "; if requests may take longer, raise Policy.Attempt")
   })
+
+const tooLate = new DeadlineExceeded({ message: "no instance was asked: the deadline of the caller is over" })

@@ -40,7 +40,8 @@ export class RegistryFailed extends Schema.TaggedError<RegistryFailed>()("Regist
 export class AllExcluded extends Schema.TaggedError<AllExcluded>()("AllExcluded", { message: Schema.String }) {}
 
 /**
- * The instance did not answer within the deadline of one attempt (`Policy.Attempt`).
+ * The instance did not answer within the deadline of one attempt (`Policy.Attempt`), or of the caller
+ * (`Deadline.within`).
  *
  * @category reasons
  * @since 0.1.0

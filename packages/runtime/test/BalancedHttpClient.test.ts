@@ -1,57 +1,24 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber, Layer, Stream, Tracer } from "effect"
-import { HttpBody, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
+import { HttpBody, HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
-import { type Endpoint, Policy } from "@muster/core"
-import { BalancedHttpClient, type Balancer, BalancerError } from "@muster/runtime"
+import { Policy } from "@muster/core"
+import { BalancedHttpClient } from "@muster/runtime"
+import {
+  balancerError,
+  firstOnly,
+  get,
+  ok,
+  post,
+  refused,
+  reset,
+  scenario,
+  scripted,
+  status,
+  statusOf,
+  times
+} from "./fixtures/scriptedClient.ts"
 import { balanced, instance, requestsInFlight } from "./fixtures/staticService.ts"
-
-type Request = HttpClientRequest.HttpClientRequest
-type Answer = (port: number, request: Request) => Effect.Effect<Response, HttpClientError.TransportError>
-
-/** A client below that answers as the test says, and remembers what it was asked. */
-const scripted = (answer: Answer) => {
-  const asked: Array<{ readonly url: string; readonly method: string; readonly host: string | undefined }> = []
-  const layer = Layer.succeed(
-    HttpClient.HttpClient,
-    HttpClient.make((request, url) => {
-      asked.push({ url: url.href, method: request.method, host: request.headers["host"] })
-      return answer(Number(url.port), request).pipe(
-        Effect.map((response) => HttpClientResponse.fromWeb(request, response)),
-        Effect.mapError((reason) => new HttpClientError.HttpClientError({ reason }))
-      )
-    })
-  )
-  return { asked, layer }
-}
-
-const ok = () => Effect.succeed(new Response("fine"))
-const status = (status: number, headers: Record<string, string> = {}) =>
-  Effect.succeed(new Response("no", { status, headers }))
-const broken = (code: string) => (request: Request) =>
-  Effect.fail(new HttpClientError.TransportError({ request, cause: Object.assign(new Error(code), { code }) }))
-const refused = broken("ECONNREFUSED")
-const reset = broken("ECONNRESET")
-
-/** The first of two instances, on ports 1 and 2, is treated specially; the second is fine. */
-const firstOnly =
-  (special: (request: Request) => ReturnType<Answer>): Answer =>
-  (port, request) =>
-    port === 1 ? special(request) : ok()
-
-const scenario = <A, E>(
-  answer: Answer,
-  run: (asked: ReturnType<typeof scripted>["asked"]) => Effect.Effect<A, E, HttpClient.HttpClient | Balancer.Balancer>,
-  instances: ReadonlyArray<Endpoint.Endpoint> = [instance("a", 1), instance("b", 2)]
-) => {
-  const { asked, layer } = scripted(answer)
-  return Effect.provide(run(asked), balanced(layer, instances))
-}
-
-const get = HttpClient.get("http://orders/x")
-const post = HttpClient.post("http://orders/x", { body: HttpBody.text("order") })
-
-const times = (count: number) => Array.from({ length: count }, (_, index) => index)
 
 /** Sends until the first instance was asked once more, and gives that answer. */
 const untilFirst = <A, E, R>(asked: ReadonlyArray<{ readonly url: string }>, send: Effect.Effect<A, E, R>) =>
@@ -64,14 +31,7 @@ const untilFirst = <A, E, R>(asked: ReadonlyArray<{ readonly url: string }>, sen
     return yield* Effect.die("the first instance was never asked")
   })
 
-const statusOf = ({ status }: HttpClientResponse.HttpClientResponse) => status
-
 const turn = Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
-
-const balancerError = (error: HttpClientError.HttpClientError) => {
-  assert.instanceOf(error.cause, BalancerError.BalancerError)
-  return error.cause
-}
 
 describe("BalancedHttpClient", () => {
   it.effect("sends what goes to a service to its instances, and says whose request it is", () =>
@@ -163,7 +123,7 @@ describe("BalancedHttpClient", () => {
           assert.strictEqual(new Set(asked.map(({ url }) => url)).size, 3)
           assert.strictEqual(asked.length, 3)
           asked.length = 0
-          const limits = { attempts: 1, deadline: Duration.seconds(2) }
+          const limits = { ...(yield* Policy.Attempt), attempts: 1 }
           yield* Effect.flip(Effect.provideService(get, Policy.Attempt, limits))
           assert.strictEqual(asked.length, 1)
         }),

@@ -3,6 +3,7 @@
  */
 import * as Candidates from "../Candidates.ts"
 import * as Load from "../Load.ts"
+import * as Recent from "../Recent.ts"
 import { type Cost, standIn } from "./standIn.ts"
 
 export const twoChoices = (
@@ -15,13 +16,17 @@ export const twoChoices = (
 ): number => {
   const first = Candidates.draw(candidates, random)
   if (candidates.size === 1) return first
-  let second = Candidates.isEven(candidates) ? first : Candidates.draw(candidates, random)
+  const isEven = Candidates.isEven(candidates)
+  let second = isEven ? first : Candidates.draw(candidates, random)
   let threshold = tolerance
   if (second === first) {
-    if (!Candidates.isEven(candidates)) threshold *= clearly
+    if (!isEven) threshold *= clearly
     second = Candidates.drawOther(candidates, first, random)
   }
-  const isCheaper = cost(load, second, first, now) * threshold < cost(load, first, second, now)
+  const costOfFirst = cost(load, first, second, now)
+  const costOfSecond = cost(load, second, first, now)
+  Recent.compared(load.recent, first, costOfFirst, second, costOfSecond)
+  const isCheaper = costOfSecond * threshold < costOfFirst
   const winner = isCheaper ? second : first
   if (Load.warmth(load, winner, now) === 1) return winner
   return standIn(cost, winner, isCheaper ? first : second, candidates, load, now, random)

@@ -18,6 +18,7 @@ import type { ServiceName } from "@muster/core/Endpoint"
 import * as Load from "@muster/core/Load"
 import type { Outcome } from "@muster/core/Outcome"
 import * as Policy from "@muster/core/Policy"
+import * as Quantile from "@muster/core/Quantile"
 import * as RetryBudget from "@muster/core/RetryBudget"
 import * as Roster from "@muster/core/Roster"
 import type { Status } from "../Balancer.ts"
@@ -28,8 +29,10 @@ export interface BalancerActor {
   readonly service: ServiceName
   /** Chooses an instance and counts a request in flight there; `undefined` when there is none. */
   readonly pick: (repeatable: boolean, after: ReadonlyArray<Attempt.Attempt>) => Attempt.Attempt | undefined
-  /** Pays for one retry, or says that the budget is spent. */
-  readonly mayRetry: () => boolean
+  /** Pays for one retry or hedge, or says that the budget is spent. */
+  readonly mayRetry: (isHedge: boolean) => boolean
+  /** The time within which this share of the answers comes, in milliseconds; asking makes it be measured. */
+  readonly percentile: (share: number) => number | undefined
   readonly settle: (attempt: Attempt.Attempt, outcome: Outcome) => void
   readonly end: (attempt: Attempt.Attempt) => void
   /** Completes when a pick can succeed. */
@@ -66,6 +69,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
       hear(event)
     })
     const budget = RetryBudget.make({ ...budgetOptions, window: Duration.toMillis(budgetOptions.window) })
+    const percentiles: Array<Quantile.Quantile> = []
     const pickable = Latch.makeUnsafe(false)
     const attached = Latch.makeUnsafe(false)
     let subscription: Subscription | undefined
@@ -116,15 +120,26 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
         if (after.length === 0) RetryBudget.deposit(budget, usedAt)
         return Attempt.pick(roster, usedAt, random, repeatable, after)
       },
-      mayRetry: () => {
+      mayRetry: (isHedge) => {
         const allowed = RetryBudget.withdraw(budget, now())
-        if (allowed) report.retried()
-        else report.retryRefused()
+        if (!allowed) report.retryRefused()
+        else if (isHedge) report.hedged()
+        else report.retried()
         return allowed
+      },
+      percentile: (share) => {
+        const known = percentiles.find((one) => one.share === share)
+        if (known !== undefined) return Quantile.get(known)
+        percentiles.push(Quantile.make(share))
+        return undefined
       },
       settle: (attempt, outcome) => {
         report.settled(attempt.member, outcome)
-        Attempt.settle(roster, attempt, outcome, now(), random)
+        const at = now()
+        for (const percentile of attempt.outcome === undefined ? percentiles : []) {
+          Quantile.observe(percentile, at - attempt.startedAt, outcome._tag === "Succeeded")
+        }
+        Attempt.settle(roster, attempt, outcome, at, random)
       },
       end: (attempt) => Attempt.end(roster, attempt),
       pickable: Effect.suspend(() => {

@@ -29,6 +29,7 @@ const outcomes = {
 
 export const make = (service: Endpoint.ServiceName, context: Context.Context<never>) => {
   const retries = Metric.withAttributes(Metrics.retries, { service })
+  const hedges = Metric.withAttributes(Metrics.hedges, { service })
   const retriesRefused = Metric.withAttributes(Metrics.retriesRefused, { service })
   const ejections = Metric.withAttributes(Metrics.ejections, { service })
   const ejectedEndpoints = Metric.withAttributes(Metrics.ejectedEndpoints, { service })
@@ -62,6 +63,7 @@ export const make = (service: Endpoint.ServiceName, context: Context.Context<nev
       tally.count++
     },
     retried: (): void => retries.updateUnsafe(1, context),
+    hedged: (): void => hedges.updateUnsafe(1, context),
     retryRefused: (): void => retriesRefused.updateUnsafe(1, context),
     happened: (event: Roster.Event, { ejected }: Roster.Roster): void => {
       if (event._tag === "Left") forget(event.endpoint.id)

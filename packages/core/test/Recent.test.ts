@@ -1,0 +1,48 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Attempt, Endpoint, Recent, Roster, Snapshot } from "@muster/core"
+import { defaults, endpoint, epoch, seeded } from "./fixtures/Simulation.ts"
+
+const names = (choice: ReturnType<typeof Roster.choices>[number]) =>
+  choice.compared.map(({ endpoint }) => endpoint.id).toSorted()
+
+const rosterOf = (...ids: ReadonlyArray<string>) => {
+  const roster = Roster.make(defaults, () => {})
+  const snapshot = Snapshot.make(ids.map((id, n) => endpoint(id, { port: n + 1 })))
+  Roster.apply(roster, snapshot, 0, epoch)
+  return { roster, snapshot, random: seeded(3) }
+}
+
+describe("Recent", () => {
+  it("shows the last choices, the newest first, with what the compared instances would have cost", () => {
+    const { roster, random } = rosterOf("a", "b")
+    const picks = [1, 2, 3].map((now) => Attempt.pick(roster, now, random, true))
+    const choices = Roster.choices(roster)
+    assert.deepStrictEqual(
+      choices.map(({ at, endpoint }) => [at, endpoint.id]),
+      picks.map((pick, n) => [n + 1, pick?.endpoint.id]).toReversed()
+    )
+    for (const choice of choices) assert.deepStrictEqual(names(choice), ["a", "b"])
+    for (const { compared, endpoint } of choices) {
+      const own = compared.find((one) => one.endpoint === endpoint)?.cost ?? NaN
+      assert.isTrue(compared.every(({ cost }) => own <= cost * 1.5))
+    }
+  })
+
+  it("remembers 63 choices, and nothing of an instance whose place was taken", () => {
+    const { roster, snapshot, random } = rosterOf("a")
+    for (let now = 1; now <= 200; now++) {
+      const attempt = Attempt.pick(roster, now, random, true)
+      if (attempt !== undefined) Attempt.end(roster, attempt)
+    }
+    assert.strictEqual(Roster.choices(roster).length, 63)
+    assert.deepStrictEqual(Roster.choices(roster)[0]?.compared, [])
+    assert.deepStrictEqual([Roster.choices(roster)[0]?.at, Roster.choices(roster)[62]?.at], [200, 138])
+    const replaced = Snapshot.apply(snapshot, [
+      { _tag: "Removed", id: Endpoint.InstanceId.make("a") },
+      { _tag: "Put", endpoint: endpoint("b", { port: 2 }) }
+    ])
+    Roster.apply(roster, replaced, 201, epoch)
+    assert.deepStrictEqual(Roster.choices(roster), [])
+    assert.deepStrictEqual(Recent.list(Recent.make()), [])
+  })
+})
