@@ -318,10 +318,13 @@ describe("BalancedHttpClient", () => {
       (port, request) => (port === 1 ? status(503) : second(request)),
       (asked) =>
         Effect.gen(function* () {
-          while (!asked.some(({ url }) => url.includes(":1/"))) {
-            const request = yield* Effect.forkChild(Effect.exit(get))
+          let first = ""
+          while (!first.includes(":1/")) {
+            const before = asked.length
+            const request = yield* Effect.forkChild(Effect.exit(Effect.flatMap(get, ({ text }) => text)))
             yield* Effect.repeat(Effect.yieldNow, { times: 20 })
             yield* Fiber.interrupt(request)
+            first = asked[before]?.url ?? ""
           }
           // What nobody wants is read to its end, some turns of the event loop later.
           for (let turns = 0; turns < 1000 && (yield* requestsInFlight) > 0; turns++) yield* turn
