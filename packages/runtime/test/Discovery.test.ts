@@ -235,6 +235,23 @@ describe("Discovery", () => {
     )
   )
 
+  it.effect("reads everything now and then after a resume too, and does not resume once more", () =>
+    scenario((script, orders) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        yield* script.fail()
+        yield* TestClock.adjust("1 seconds")
+        assert.strictEqual(script.opened.at(-1)?.from, "1")
+        yield* script.resume
+        assert.strictEqual(tag(orders), "Live")
+        const opened = script.opened.length
+        for (let i = 0; i < 300 && script.opened.length === opened; i++) yield* TestClock.adjust("1 seconds")
+        assert.strictEqual(script.opened.length, opened + 1)
+        assert.isUndefined(script.opened.at(-1)?.from)
+      })
+    )
+  )
+
   it.effect("F-local-c: a registry that comes back empty is doubted; the instances put themselves back", () =>
     scenario((script, orders) =>
       Effect.gen(function* () {
