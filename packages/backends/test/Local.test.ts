@@ -171,7 +171,8 @@ describe("Local, its faults", () => {
       writer.exec("BEGIN IMMEDIATE")
       const started = performance.now()
       const renewing = yield* Effect.forkChild(registry.renew(lease), { startImmediately: true })
-      assert.isBelow(performance.now() - started, 500)
+      // As long as a call may take, if it blocked: other processes may have the processor, but not for so long.
+      assert.isBelow(performance.now() - started, 2500)
       yield* pass(Duration.seconds(1))
       assert.isUndefined(renewing.pollUnsafe())
       assert.deepStrictEqual(yield* list(orders), [instance(1).address])

@@ -291,6 +291,25 @@ describe("BalancedHttpClient", () => {
     )
   )
 
+  it.effect.each([
+    { how: "fails", second: reset },
+    { how: "is given up", second: () => Effect.never }
+  ])("F-c1: an answer that was to be bettered is not in flight any more when the other attempt $how", ({ second }) =>
+    scenario(
+      (port, request) => (port === 1 ? status(503) : second(request)),
+      (asked) =>
+        Effect.gen(function* () {
+          while (!asked.some(({ url }) => url.includes(":1/"))) {
+            const request = yield* Effect.forkChild(Effect.exit(get))
+            yield* Effect.repeat(Effect.yieldNow, { times: 20 })
+            yield* Fiber.interrupt(request)
+          }
+          yield* Effect.repeat(Effect.yieldNow, { times: 100 })
+          assert.strictEqual(yield* requestsInFlight, 0)
+        })
+    )
+  )
+
   it.effect("an answer without a body is over at once", () =>
     scenario(
       (_, { method }) => Effect.succeed(method === "HEAD" ? new Response("x") : new Response(null, { status: 204 })),

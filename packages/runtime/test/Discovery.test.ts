@@ -312,6 +312,40 @@ describe("Discovery", () => {
     )
   )
 
+  it.effect(
+    "F-c2: subscribed again after idling while the registry is down, it serves what it knew, marked stale",
+    () =>
+      scenario((script) =>
+        Effect.gen(function* () {
+          yield* script.reset(...abc)
+          const discovery = yield* Discovery.Discovery
+          const users = Endpoint.ServiceName.make("users")
+          yield* Effect.scoped(
+            Effect.andThen(
+              discovery.subscribe(users),
+              Effect.andThen(
+                settle,
+                Effect.suspend(() => script.reset(...abc))
+              )
+            )
+          )
+          yield* TestClock.adjust("60 seconds")
+          const again = yield* discovery.subscribe(users)
+          yield* settle
+          for (let attempt = 0; attempt < 5; attempt++) {
+            yield* script.fail()
+            assert.deepStrictEqual([tag(again), pickable(again)], ["Frozen", ["a", "b", "c"]])
+            yield* TestClock.adjust("6 seconds")
+            assert.deepStrictEqual([tag(again), pickable(again)], ["Resyncing", ["a", "b", "c"]])
+          }
+          // It was followed until it was released.
+          assert.deepStrictEqual(yield* again.age, Duration.seconds(30))
+          yield* script.reset(...abc)
+          assert.deepStrictEqual([tag(again), yield* again.age], ["Live", Duration.zero])
+        })
+      )
+  )
+
   it.effect("F-c5: subscribed and unsubscribed 10 000 times leaves no watch behind", () =>
     scenario((script) =>
       Effect.gen(function* () {

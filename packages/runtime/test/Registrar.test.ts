@@ -241,6 +241,20 @@ describe("Registrar", () => {
     })
   )
 
+  it.effect("F-c: comes back as soon as ever from each loss, however many there were, once a lease held", () =>
+    Effect.gen(function* () {
+      const script = make()
+      const instance = yield* start(script)
+      for (let loss = 0; loss < 8; loss++) {
+        yield* pass("1 minute")
+        assert.include(["Registered", "Renewing"], yield* instance.tag)
+        yield* script.expireTelling(new LeaseLost({ message: "wiped" }))
+        yield* pass("150 millis")
+        assert.strictEqual(yield* instance.tag, "Registered", `loss ${loss}`)
+      }
+    })
+  )
+
   it.effect("F-c: does not put all instances back at the same moment", () =>
     Effect.gen(function* () {
       for (const loss of ["expire", "dropEntries"] as const) {
