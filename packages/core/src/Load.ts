@@ -13,6 +13,7 @@
  */
 import type { Outcome } from "./Outcome.ts"
 import * as Recent from "./Recent.ts"
+import * as Reports from "./internal/reports.ts"
 
 /**
  * The constants of the measurement, durations in milliseconds.
@@ -57,6 +58,12 @@ export interface Load {
   /** The last choices. */
   readonly recent: Recent.Recent
   slots: number
+  /** By slot: a number that every client derives from the instance in the same way. */
+  readonly seeds: Array<number>
+  /** Grows whenever somebody joins, leaves, or is given another weight. */
+  version: number
+  /** What the instances said of themselves. */
+  readonly reports: Reports.Reports
   /** Latency of those that were not measured yet, and when it was found. */
   typical: number
   typicalAt: number
@@ -114,6 +121,9 @@ export const make = (options: Options): Load => ({
   free: [],
   recent: Recent.make(),
   slots: 0,
+  seeds: [],
+  version: 0,
+  reports: Reports.make(),
   typical: options.firstEstimate,
   typicalAt: 0,
   totalWeight: 0,
@@ -126,11 +136,12 @@ export const make = (options: Options): Load => ({
 
 /**
  * A clean slot for an instance of this weight: its latency is what is typical of the others until it is measured.
+ * `seed` is a hash of what identifies the instance everywhere; by default the slot, which nobody else knows.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const join = (self: Load, ownWeight: number, now: number): number => {
+export const join = (self: Load, ownWeight: number, now: number, seed?: number): number => {
   const slot = self.free.pop() ?? self.slots++
   if (self.hot.length < self.slots * hotStride) {
     self.hot = grown(self.hot)
@@ -139,6 +150,8 @@ export const join = (self: Load, ownWeight: number, now: number): number => {
   self.hot.fill(0, slot * hotStride, (slot + 1) * hotStride)
   self.cold.fill(0, slot * coldStride, (slot + 1) * coldStride)
   self.hot[slot * hotStride + updatedAt] = now
+  self.seeds[slot] = seed ?? slot
+  Reports.forget(self.reports, slot)
   self.hot[slot * hotStride + lastAnswer] = Infinity
   Recent.forget(self.recent, slot)
   weigh(self, slot, ownWeight)
@@ -167,6 +180,7 @@ export const leave = (self: Load, slot: number): void => {
 export const weigh = (self: Load, slot: number, to: number): void => {
   self.totalWeight += to - self.hot[slot * hotStride + weight]
   self.hot[slot * hotStride + weight] = to
+  self.version++
 }
 
 /**
@@ -407,7 +421,7 @@ export const cost = (self: Load, slot: number, rival: number, now: number): numb
   // As in `latency` and `pressure`, written out for the sake of the pick.
   const own = known > 0 ? known * decay((now - hot[base + updatedAt]) / options.tau) : guess(self, rival, now)
   const busy = (hot[base + inFlight] + 1) / (fairShare(self, hot[base + weight]) + 1)
-  return (own + options.jitter) * (hot[base + marks] === 0 ? busy : busy * aversion(self, slot, now))
+  return (own + options.jitter) * (hot[base + marks] === 0 ? busy : busy * handicap(self, slot, now))
 }
 
 const guess = (self: Load, rival: number, now: number): number =>
@@ -444,11 +458,16 @@ export const pressure = (self: Load, slot: number, now: number): number => {
   const { hot } = self
   const base = slot * hotStride
   const busy = (hot[base + inFlight] + 1) / (fairShare(self, hot[base + weight]) + 1)
-  return hot[base + marks] === 0 ? busy : busy * aversion(self, slot, now)
+  return hot[base + marks] === 0 ? busy : busy * handicap(self, slot, now)
 }
 
-/** By how much failures and push-back raise the pressure. */
-const aversion = (self: Load, slot: number, now: number): number => {
+/**
+ * By how much failures and push-back raise the cost of an instance: 1 for one without.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const handicap = (self: Load, slot: number, now: number): number => {
   const success = Math.max(0.05, 1 - failureRate(self, slot, now))
   const squared = success * success
   const fourth = squared * squared
@@ -478,6 +497,23 @@ export const failureRate = (self: Load, slot: number, now: number): number =>
  */
 export const isPushedBack = (self: Load, slot: number, now: number): boolean =>
   has(self, slot, pushedBack) && self.cold[slot * coldStride + pushedBackUntil] > now
+
+/**
+ * When something was last heard of an instance, or when it joined.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const heardAt = (self: Load, slot: number): number => self.hot[slot * hotStride + updatedAt]
+
+/**
+ * The weight of an instance; negative once it has left.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const weightOf = (self: Load, slot: number): number =>
+  has(self, slot, gone) ? -1 : self.hot[slot * hotStride + weight]
 
 /**
  * How many requests are in flight.

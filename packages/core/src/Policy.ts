@@ -7,9 +7,12 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Schedule from "effect/Schedule"
+import type { ServiceName } from "./Endpoint.ts"
 import type * as Guard from "./Guard.ts"
 import type * as Health from "./Health.ts"
 import * as Pick from "./Pick.ts"
+import type * as Subsets from "./Subset.ts"
+import type * as Zones from "./Zones.ts"
 
 /**
  * Doubles from 100 ms up to 2 s, each delay ± 20 %, for ever. The cap bounds how late a registry that is back is
@@ -461,12 +464,57 @@ export const Hedge = Context.Reference<
 >("@muster/core/Policy/Hedge", { defaultValue: () => undefined })
 
 /**
- * How one of two instances is chosen: by latency and requests in flight. Default: `Pick.p2c`.
+ * How an instance is chosen: one of the policies of `Pick`, or a function of your own. Default: `Pick.p2c`, the cheaper
+ * of two by latency and requests in flight.
  *
  * @category balancing
  * @since 0.1.0
  */
 export const Choose = Context.Reference<Pick.Policy>("@muster/core/Policy/Choose", { defaultValue: () => Pick.p2c })
+
+/**
+ * The zone of this client, as in `Endpoint.zone`: requests stay there as far as its capacity suffices. Default: unknown,
+ * and zones do not count.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const Zone = Context.Reference<string | undefined>("@muster/core/Policy/Zone", { defaultValue: () => undefined })
+
+/**
+ * What spills over from one zone to others: `clients` are the numbers of clients in each zone, relative to each other,
+ * by which the share of capacity that a zone needs is known; with fewer than `minimumSize` instances in use, zones do
+ * not count. Defaults: every zone has as many clients as any other; 6 (Envoy's).
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const Spill = Context.Reference<Omit<Zones.Options, "own">>("@muster/core/Policy/Spill", {
+  defaultValue: () => ({ clients: {}, minimumSize: 6 })
+})
+
+/**
+ * How many instances of a large service this client uses, so that not everybody is connected to everybody: on average
+ * `size`, of a service that has at least `above`. It takes a client that says who it is: `id`, and `service` where it is
+ * registered itself, which makes the subsets of all clients fit together (`Subset`). Defaults: 20; 50; nobody, and
+ * everybody is used.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const Subset = Context.Reference<
+  Subsets.Options & {
+    readonly client: { readonly id: string; readonly service?: ServiceName | undefined } | undefined
+  }
+>("@muster/core/Policy/Subset", { defaultValue: () => ({ size: 20, above: 50, client: undefined }) })
+
+/**
+ * Whether a server says with each answer how busy it is (`LoadReport`), by which `Pick.hotCold` chooses. Default: yes.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const ReportLoad = Context.Reference<boolean>("@muster/core/Policy/ReportLoad", { defaultValue: () => true })
 
 /**
  * How latency is remembered: the time constant of the moving average, the estimate when nobody has answered yet, how

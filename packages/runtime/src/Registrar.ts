@@ -20,6 +20,7 @@ import type { Event, RegistrationState } from "@muster/core/RegistrationState"
 import type { Registry } from "@muster/core/Registry"
 import * as Advertise from "./Advertise.ts"
 import { answers } from "./internal/answers.ts"
+import { reportingLoad } from "./internal/reportingLoad.ts"
 import * as Actor from "./internal/registrarActor.ts"
 
 /**
@@ -125,7 +126,7 @@ export const serve = <A, E, R, R2 = never>(
   served: Layer.Layer<A, E, R>,
   options: Options<R2>
 ): Layer.Layer<A | Registrar, E | RegistrarError, R | Exclude<R2 | Registry, A>> =>
-  Layer.provideMerge(Layer.effect(Registrar, make(options)), served)
+  Layer.provideMerge(Layer.effect(Registrar, make(options)), reportingLoad(served))
 
 const make = Effect.fnUntraced(function* <R>(options: Options<R>) {
   const record = yield* Recorder
