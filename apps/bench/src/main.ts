@@ -9,6 +9,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Console, Effect, type FileSystem, References, Runtime, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as EtcdServer from "../../../packages/backends/test/fixtures/EtcdServer.ts"
+import { p7 } from "../../simulate/src/p7.ts"
 import * as Child from "./Child.ts"
 import { coldStart } from "./coldStart.ts"
 import { etcdLatency } from "./etcdLatency.ts"
@@ -37,6 +38,7 @@ const measurements: ReadonlyArray<Measurement> = [
   { id: "P4", rows: onEtcd(etcdLatency) },
   { id: "P5", rows: onEtcd(etcdOutage) },
   { id: "P6", rows: coldStart },
+  { id: "P7", rows: p7 },
   { id: "P9", rows: onEtcd(etcdWatch) },
   { id: "P10", rows: onEtcd(etcdLeases) }
 ]
