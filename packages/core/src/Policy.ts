@@ -397,6 +397,17 @@ export const Gather = Context.Reference<Duration.Duration>("@muster/core/Policy/
 export const PageSize = Context.Reference<number>("@muster/core/Policy/PageSize", { defaultValue: () => 1000 })
 
 /**
+ * How many full reads one client has under way at once; the deadlines of the others begin with their turn. So a client of
+ * a thousand services is not so busy with the answers to some that it takes the others for lost. Default: 16.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const ReadConcurrency = Context.Reference<number>("@muster/core/Policy/ReadConcurrency", {
+  defaultValue: () => 16
+})
+
+/**
  * How many bytes an entry may have to be read at all. Default: 64 KiB.
  *
  * @category registries

@@ -257,6 +257,29 @@ describe("Pick", () => {
     )
   })
 
+  it("ringHash knows nothing of who was there before, and follows weights", () => {
+    const { candidates, load } = hashed(10)
+    owners({ candidates, load })
+    for (const slot of [2, 5]) {
+      Candidates.remove(candidates, slot)
+      Load.leave(load, slot)
+    }
+    Load.weigh(load, 7, 2)
+    Candidates.remove(candidates, 7)
+    Candidates.add(candidates, 7, 2)
+    owners({ candidates, load })
+    for (const index of [11, 12]) Candidates.add(candidates, Load.join(load, 1, 0, seedOf(index)), 1)
+
+    const fresh = { load: Load.make(defaults.load), candidates: Candidates.make() }
+    for (let slot = 0; slot < 10; slot++) {
+      const weight = slot === 7 ? 2 : 1
+      Candidates.add(fresh.candidates, Load.join(fresh.load, weight, 0, load.seeds[slot]), weight)
+    }
+    assert.deepStrictEqual(owners({ candidates, load }), owners(fresh))
+    const ofHeavy = owners(fresh).filter((slot) => slot === 7).length
+    assert.approximately(ofHeavy / keys.length, 2 / 11, 0.06)
+  })
+
   it("ringHash: nobody has more than 1.25 times its share of the requests in flight, however popular a key is", () => {
     const { candidates, load } = hashed(10)
     for (let request = 1; request <= 400; request++) {

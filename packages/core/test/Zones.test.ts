@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
-import { Candidates, Zones } from "@muster/core"
-import { seeded } from "./fixtures/instances.ts"
+import { Candidates, Load, Pick, Zones } from "@muster/core"
+import { defaults, seeded } from "./fixtures/instances.ts"
 
 type Weights = Readonly<Record<string, ReadonlyArray<number>>>
 
@@ -81,7 +81,7 @@ describe("Zones", () => {
       if (names.filter((zone) => weights[zone].length > 0).length < 2) return
       const everybody = clients.a + clients.b + clients.c
       const load = new Map<string, number>()
-      for (const own of names) {
+      for (const own of names.filter((zone) => clients[zone] > 0)) {
         const result = shares(seen(own, weights, clients), 20_000)
         for (const zone of names) {
           load.set(zone, (load.get(zone) ?? 0) + (shareOf(result, zone) * clients[own]) / everybody)
@@ -100,6 +100,19 @@ describe("Zones", () => {
     Zones.add(world.zones, 0, 1)
     Candidates.add(world.all, 0, 1)
     assert.approximately(shareOf(shares(world), "a"), 1, 1e-9)
+  })
+
+  it("gives each zone keys from all over the ring", () => {
+    const load = Load.make(defaults.load)
+    const { all, zones } = seen("a", { a: [1, 1, 1, 1], b: [4, 4], c: [4, 4] })
+    for (let slot = 0; slot < all.size; slot++) Load.join(load, 1, 0, Math.floor(seeded(slot)() * 2 ** 32))
+    const counts = [0, 0, 0, 0]
+    for (let index = 0; index < 4000; index++) {
+      const chosen = Zones.choose(zones, all, seeded(1), `key-${index}`)
+      if (Candidates.has(chosen, 0)) counts[Pick.ringHash(chosen, load, 0, seeded(1), `key-${index}`)]++
+    }
+    const mean = counts.reduce((sum, count) => sum + count, 0) / 4
+    for (const count of counts) assert.approximately(count / mean, 1, 0.4)
   })
 
   it("sends a key to the same zone each time, and keys to zones as other requests", () => {

@@ -180,8 +180,8 @@ export const make = Effect.gen(function* () {
         onSuccess: (response) => {
           const result = Effect.succeed(response)
           if (!isRepeatable || !Exchange.isWorthRetrying(response)) return result
-          return Effect.tap(unlessElsewhere(result, `status ${response.status}`), (better) =>
-            better === response ? Effect.void : discard(response, limits.deadline)
+          return Effect.onExit(unlessElsewhere(result, `status ${response.status}`), (exit) =>
+            Exit.isSuccess(exit) && exit.value === response ? Effect.void : discard(response, limits.deadline)
           )
         },
         onFailure: (error) => {

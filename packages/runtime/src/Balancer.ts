@@ -157,9 +157,14 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
 
     const open = (service: ServiceName): Actor.BalancerActor => {
       const actor = make(service)
-      const forget = Effect.sync(() => actors.delete(service))
+      const forget = () => {
+        actors.delete(service)
+        actor.detach()
+      }
       actors.set(service, actor)
-      fork(service, Effect.ensuring(actor.run, forget))
+      const running = fork(service, Effect.ensuring(actor.run, Effect.sync(forget)))
+      // Once the layer is released nothing runs any more: whoever still asks is told, and waits for nobody.
+      if (running.pollUnsafe() !== undefined) forget()
       return actor
     }
 

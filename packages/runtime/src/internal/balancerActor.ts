@@ -47,8 +47,10 @@ export interface BalancerActor {
   readonly end: (attempt: Attempt.Attempt) => void
   /** Completes when a pick can succeed. */
   readonly pickable: Effect.Effect<void>
-  /** Completes when the state of discovery was read for the first time. */
+  /** Completes when the state of discovery was read for the first time, or never will be. */
   readonly attached: Effect.Effect<void>
+  /** Says that it will not be read any more. */
+  readonly detach: () => void
   readonly subscription: () => Subscription | undefined
   readonly status: () => ReadonlyArray<Status>
   /** Follows the service until nobody uses it any more. */
@@ -176,6 +178,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
         )
       }),
       attached: attached.await,
+      detach: () => attached.openUnsafe(),
       subscription: () => subscription,
       status: () =>
         Array.from(roster.members.values(), ({ endpoint, health, slot }) => ({
