@@ -10,7 +10,7 @@ export const hanging: Scenario = {
   scene: (n, clients) => {
     const servers = fleet(n + 1)
     servers[0].mode = "hangs"
-    const seconds = n === 100 ? 11 : 45
+    const seconds = n === 100 ? 9 : 45
     return {
       ...defaults,
       servers,
