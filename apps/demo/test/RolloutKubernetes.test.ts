@@ -50,7 +50,7 @@ layer(Deployment.layer, { excludeTestServices: true, timeout })("a rollout on Ku
         yield* remove(pods()[0])
         yield* judged(oneAtATime)
         const ended = one === undefined ? undefined : yield* Effect.flip(one.handle.exitCode)
-        assert.match(String(ended?.message), /SIGKILL/)
+        assert.match(String(ended?.reason.cause), /SIGKILL/)
       }),
     { timeout }
   )

@@ -173,7 +173,7 @@ const settleProbe = (
     case "Interrupted":
       return Roster.dispatch(self, member, { _tag: "ProbeCancelled", at: now })
     case "Succeeded":
-      Load.pardon(self.load, member.slot, elapsed)
+      Load.pardon(self.load, member.slot, elapsed, now)
       return Roster.dispatch(self, member, { _tag: "Succeeded", at: now })
     default:
       return judge(self, member, outcome, now, random)

@@ -63,6 +63,6 @@ export const settle = (
   const { isProbe, member } = check
   if (outcome._tag !== "Succeeded") return Attempt.settle(self, check, outcome, now, random)
   if (!isProbe || member.departed || member.health._tag !== "Probing") return
-  Load.pardon(self.load, member.slot, 0)
+  Load.pardon(self.load, member.slot, 0, now)
   Roster.dispatch(self, member, { _tag: "Succeeded", at: now })
 }

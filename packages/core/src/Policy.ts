@@ -397,6 +397,17 @@ export const Gather = Context.Reference<Duration.Duration>("@muster/core/Policy/
 export const PageSize = Context.Reference<number>("@muster/core/Policy/PageSize", { defaultValue: () => 1000 })
 
 /**
+ * How many full reads one client has under way at once; the deadlines of the others begin with their turn. So a client of
+ * a thousand services is not so busy with the answers to some that it takes the others for lost. Default: 16.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const ReadConcurrency = Context.Reference<number>("@muster/core/Policy/ReadConcurrency", {
+  defaultValue: () => 16
+})
+
+/**
  * How many bytes an entry may have to be read at all. Default: 64 KiB.
  *
  * @category registries
@@ -506,15 +517,17 @@ export const Subset = Context.Reference<
 export const ReportLoad = Context.Reference<boolean>("@muster/core/Policy/ReportLoad", { defaultValue: () => true })
 
 /**
- * How latency is remembered: the time constant of the moving average, the estimate when nobody has answered yet, how
- * many answers make the latency of an instance known, the share by which two costs may differ and still be the same, and
- * what is added to every latency because an event loop adds as much by chance.
- * Defaults: 10 s, 30 ms (Finagle's and linkerd2's), 5, a quarter, 5 ms (Kratos').
+ * How latency is remembered: over how many answers it is averaged, with which time constant it is forgotten where there
+ * are fewer, the estimate when nobody has answered yet, how many answers make the latency of an instance known, the
+ * share by which two latencies may differ and still be the same, and what is added to every latency because an event
+ * loop adds as much by chance.
+ * Defaults: 32, 20 s (one that was slow is asked again half a minute later), 30 ms (linkerd2's), 2, a half, 5 ms (Kratos').
  *
  * @category balancing
  * @since 0.1.0
  */
 export const Latency = Context.Reference<{
+  readonly memory: number
   readonly tau: Duration.Duration
   readonly firstEstimate: Duration.Duration
   readonly answersToKnow: number
@@ -522,10 +535,11 @@ export const Latency = Context.Reference<{
   readonly jitter: Duration.Duration
 }>("@muster/core/Policy/Latency", {
   defaultValue: () => ({
-    tau: Duration.seconds(10),
+    memory: 32,
+    tau: Duration.seconds(20),
     firstEstimate: Duration.millis(30),
-    answersToKnow: 5,
-    noise: 0.25,
+    answersToKnow: 2,
+    noise: 0.5,
     jitter: Duration.millis(5)
   })
 })

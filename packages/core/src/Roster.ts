@@ -46,6 +46,7 @@ export const options: Effect.Effect<Options> = Effect.gen(function* () {
   return {
     policy: yield* Policy.Choose,
     load: {
+      memory: latency.memory,
       tau: Duration.toMillis(latency.tau),
       firstEstimate: Duration.toMillis(latency.firstEstimate),
       answersToKnow: latency.answersToKnow,

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Attempt, Checks, Load, Outcome, Roster, Snapshot } from "@muster/core"
 import { id } from "./fixtures/arbitrary.ts"
-import { defaults, endpoint, epoch, seeded } from "./fixtures/Simulation.ts"
+import { defaults, endpoint, epoch, seeded } from "./fixtures/instances.ts"
 
 const silence = 10_000
 

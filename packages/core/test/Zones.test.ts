@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { Candidates, Load, Pick, Zones } from "@muster/core"
-import { defaults, seeded } from "./fixtures/Simulation.ts"
+import { defaults, seeded } from "./fixtures/instances.ts"
 
 type Weights = Readonly<Record<string, ReadonlyArray<number>>>
 

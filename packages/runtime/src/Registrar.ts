@@ -155,7 +155,7 @@ const describe = Effect.fnUntraced(function* <R>(options: Options<R>, bound: Bou
   const said = { service, id, host, port, weight, zone, version, metadata, startedAt: yield* Clock.currentTimeMillis }
   return yield* Schema.decodeUnknownEffect(Endpoint)(
     Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined))
-  ).pipe(Effect.mapError((cause) => new InvalidOptions({ message: cause.message, cause })))
+  ).pipe(Effect.mapError((cause) => new InvalidOptions({ message: cause.message.replaceAll(/\s*\n\s*/g, " "), cause })))
 })
 
 /** 62 random bits: as unique as a registry of instances needs, and still short enough to be read aloud. */

@@ -9,7 +9,4 @@ import { twoChoices } from "../internal/twoChoices.ts"
  * @since 0.1.0
  */
 export const leastLoaded: Policy = (candidates, load, now, random) =>
-  twoChoices(pressure, tolerance, candidates, load, now, random)
-
-/** What is left of a failure of long ago does not make every tie a defeat. */
-const tolerance = 1.01
+  twoChoices(pressure, candidates, load, now, random)
