@@ -21,6 +21,8 @@ interface Client {
 interface World {
   readonly servers: ReadonlyArray<Server>
   readonly random: Random
+  /** Where this client is, where that counts. */
+  readonly zone: string | undefined
   /** Hears what happens to instances, where a balancer tells. */
   readonly log: (event: { readonly at: number; readonly server: number; readonly what: string }) => void
 }

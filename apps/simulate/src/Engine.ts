@@ -19,6 +19,8 @@ export interface Scene {
   /** The servers listed at first; by default all. */
   readonly listed?: ReadonlyArray<number> | undefined
   readonly weights?: ReadonlyArray<number> | undefined
+  /** The zones of the servers, and of the clients, which take turns. */
+  readonly zones?: ReadonlyArray<string> | undefined
   readonly clients: number
   /** Requests per second of all clients together; more than one: for an equal part of the time each, in turn. */
   readonly rates: ReadonlyArray<number>
@@ -73,6 +75,7 @@ export const run = (scene: Scene, make: Make, seed: number): Result => {
   const clients = Array.from({ length: scene.clients }, (_, client) =>
     make({
       servers: scene.servers,
+      zone: scene.zones?.[client % scene.zones.length],
       random: Seeded.make(7919 * seed + 31 * client + 3_000_003),
       log: (event) => events.push(event)
     })
@@ -82,9 +85,7 @@ export const run = (scene: Scene, make: Make, seed: number): Result => {
 
   let guarded = Guard.replace(
     Guard.empty,
-    (scene.listed ?? scene.servers.map((_, server) => server)).map((server) =>
-      endpoint(server, scene.weights?.[server] ?? 1, 0)
-    )
+    (scene.listed ?? scene.servers.map((_, server) => server)).map((server) => endpoint(scene, server, 0))
   )
   const publish = (next: Guard.Guarded, now: number) => {
     if (next.snapshot !== guarded.snapshot) for (const client of clients) client.follow(next.snapshot, now)
@@ -178,7 +179,7 @@ export const run = (scene: Scene, make: Make, seed: number): Result => {
         servers: scene.servers,
         put: (server, startedAt) => {
           const wall = startedAt === undefined ? 0 : epoch + startedAt
-          change([{ _tag: "Put", endpoint: endpoint(server, scene.weights?.[server] ?? 1, wall) }], actsAt)
+          change([{ _tag: "Put", endpoint: endpoint(scene, server, wall) }], actsAt)
         },
         remove: (...servers) =>
           change(
@@ -207,12 +208,13 @@ const asCode: ReadonlyArray<Servers.Code> = [0, 1, 2, 3, 4, 5]
 
 const idOf = (server: number) => Endpoint.InstanceId.make(`s${server}`)
 
-const endpoint = (server: number, weight: number, startedAt: number): Endpoint.Endpoint =>
+const endpoint = ({ weights, zones }: Scene, server: number, startedAt: number): Endpoint.Endpoint =>
   new Endpoint.Endpoint({
     service: Endpoint.ServiceName.make("orders"),
     id: idOf(server),
     host: "10.0.0.1",
     port: server + 1,
-    weight,
-    startedAt
+    weight: weights?.[server] ?? 1,
+    startedAt,
+    ...(zones === undefined ? {} : { zone: zones[server % zones.length] })
   })

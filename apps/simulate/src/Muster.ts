@@ -24,11 +24,14 @@ export const make =
     options: Partial<Roster.Options> = {},
     made: (roster: Roster.Roster) => void = () => {}
   ): Make =>
-  ({ random, log }) => {
-    const roster = Roster.make({ ...defaults, policy, ...options }, (event) => {
-      if (event._tag !== "HealthChanged") return
-      log({ at: event.at, server: serverOf(event.endpoint), what: event.health._tag })
-    })
+  ({ random, log, zone }) => {
+    const roster = Roster.make(
+      { ...defaults, zones: { ...defaults.zones, own: zone }, policy, ...options },
+      (event) => {
+        if (event._tag !== "HealthChanged") return
+        log({ at: event.at, server: serverOf(event.endpoint), what: event.health._tag })
+      }
+    )
     made(roster)
     const attempts: Array<Attempt.Attempt> = []
     return {

@@ -4,6 +4,7 @@
 import type { Case } from "./Measured.ts"
 import { compared, judged } from "./policies.ts"
 import type { Scenario } from "./Scenario.ts"
+import { scenarios } from "./scenarios.ts"
 
 export interface Choice {
   readonly scenarios: ReadonlyArray<Scenario>
@@ -14,8 +15,8 @@ export interface Choice {
   readonly sizes?: ReadonlyArray<number> | undefined
 }
 
-export const plan = ({ scenarios, policies, seeds, sizes }: Choice): ReadonlyArray<Case> => {
-  const cases = scenarios.flatMap((scenario) =>
+export const plan = ({ scenarios: chosen, policies, seeds, sizes }: Choice): ReadonlyArray<Case> => {
+  const cases = chosen.flatMap((scenario) =>
     scenario.sizes
       .filter((n) => sizes?.includes(n) ?? true)
       .flatMap((n) =>
@@ -23,7 +24,7 @@ export const plan = ({ scenarios, policies, seeds, sizes }: Choice): ReadonlyArr
           (policies ?? policiesOf(scenario)).flatMap((policy) =>
             pieces(seeds ?? Array.from({ length: scenario.seeds }, (_, seed) => seed), n).map((piece) => ({
               case: { scenario: scenario.name, policy, n, clients, seeds: piece },
-              work: work(scenario, n, clients, policy) * piece.length
+              work: requests(scenario, n, clients, policy) * piece.length
             }))
           )
         )
@@ -35,7 +36,14 @@ export const plan = ({ scenarios, policies, seeds, sizes }: Choice): ReadonlyArr
 const policiesOf = (scenario: Scenario): ReadonlyArray<string> =>
   scenario.rivals === undefined || scenario.oracle ? compared : [judged, ...scenario.rivals]
 
-const work = (scenario: Scenario, n: number, clients: number, policy: string): number => {
+/** How many requests these cases are, about. */
+export const workOf = (cases: ReadonlyArray<Case>): number =>
+  cases.reduce((sum, { clients, n, policy, scenario: name, seeds }) => {
+    const scenario = scenarios.find((one) => one.name === name)
+    return scenario === undefined ? sum : sum + requests(scenario, n, clients, policy) * seeds.length
+  }, 0)
+
+const requests = (scenario: Scenario, n: number, clients: number, policy: string): number => {
   const { rates, seconds } = scenario.scene(n, clients, policy)
   return (rates.reduce((a, b) => a + b, 0) / rates.length) * seconds
 }

@@ -10,7 +10,7 @@ import { Console, Effect, FileSystem, Option, Runtime, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { judge } from "./Gates.ts"
 import { type Measured, p99 } from "./Measured.ts"
-import { plan } from "./Plan.ts"
+import { plan, workOf } from "./Plan.ts"
 import { plot } from "./Plot.ts"
 import { compared, policies } from "./policies.ts"
 import type { Scenario } from "./Scenario.ts"
@@ -45,7 +45,16 @@ const judged = (scenario: Scenario, all: ReadonlyArray<Measured>) =>
   )
 
 const everything = Effect.gen(function* () {
-  const all = yield* measureAll(plan({ scenarios }))
+  const cases = plan({ scenarios })
+  const total = workOf(cases)
+  let done = 0
+  let told = 0
+  const all = yield* measureAll(cases, (measured) => {
+    done += workOf([measured])
+    if (done < told) return
+    process.stderr.write(`${Math.round((100 * done) / total)} %\n`)
+    told = done + total / 20
+  })
   for (const scenario of scenarios) {
     yield* Console.log(`\n${scenario.name}: ${scenario.summary}\n${Table.measured(of(scenario, all))}`)
   }

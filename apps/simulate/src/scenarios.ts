@@ -11,6 +11,7 @@ import { recovering } from "./scenarios/recovering.ts"
 import { slow } from "./scenarios/slow.ts"
 import { steady } from "./scenarios/steady.ts"
 import { wiped } from "./scenarios/wiped.ts"
+import { zones } from "./scenarios/zones.ts"
 import { busyWeights, quietWeights } from "./scenarios/weights.ts"
 
 export const scenarios: ReadonlyArray<Scenario> = [
@@ -30,5 +31,6 @@ export const scenarios: ReadonlyArray<Scenario> = [
   storm,
   quietWeights,
   busyWeights,
-  wiped
+  wiped,
+  zones
 ]

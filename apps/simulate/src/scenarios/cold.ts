@@ -8,7 +8,7 @@ import { defaults, fleet, type Scenario, share, threeQuarters } from "../Scenari
 
 const factor = 5
 const warmUp = 10_000
-const joins = 5
+const joins = 2
 
 export const coldAll: Scenario = {
   name: "cold-all",
@@ -29,7 +29,7 @@ const shareOfNew = (result: Result, from: number, to: number) => share(result, 0
 
 export const coldOne: Scenario = {
   name: "cold-one",
-  summary: "one server joins after 5 s: five times slower, and warm 10 s later",
+  summary: "one server joins after 2 s: five times slower, and warm 10 s later",
   sizes: [2, 3, 10, 100],
   clients: [1, 20],
   seeds: 20,
@@ -42,7 +42,7 @@ export const coldOne: Scenario = {
       listed: Array.from({ length: n - 1 }, (_, index) => index + 1),
       clients,
       rates: [threeQuarters(n - 1)],
-      seconds: n === 100 ? 21 : 30,
+      seconds: n === 100 ? 18 : 30,
       script: [
         [
           join,

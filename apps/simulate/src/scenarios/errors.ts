@@ -68,14 +68,14 @@ export const slowAmongErrors: Scenario = {
       servers,
       clients,
       rates: [rate * (n - 1)],
-      seconds: 120,
-      script: [[60_000, () => servers.forEach((server) => (server.errors = share99))]]
+      seconds: 60,
+      script: [[30_000, () => servers.forEach((server) => (server.errors = share99))]]
     }
   },
   figures: {
     ejections,
     "share of the slow one with errors, above 1.5 × without": (result) =>
-      share(result, 0, 60, 120) - 1.5 * share(result, 0, 2, 60)
+      share(result, 0, 30, 60) - 1.5 * share(result, 0, 2, 30)
   },
   gates: [
     { figure: "ejections", over: "each seed", atMost: 0 },

@@ -27,13 +27,13 @@ export const failing = fast("failing", "fails", "one server answers 503 within a
 
 export const breaking = fast("breaking", "breaks", "one server answers 500 (gRPC: Unknown) within a millisecond")
 
-const from = 5
-const to = 15
+const from = 3
+const to = 13
 
 /** Fails for ten seconds, after the usual time of an answer; 100 requests per second and server. */
 export const temporary: Scenario = {
   name: "temporary",
-  summary: "one server fails from the 5th to the 15th second, at the usual pace; 100 requests a second for each",
+  summary: "one server fails from the 3rd to the 13th second, at the usual pace; 100 requests a second for each",
   sizes: [2, 3, 10, 100],
   clients: [1, 20],
   seeds: 20,
@@ -44,7 +44,7 @@ export const temporary: Scenario = {
       servers,
       clients,
       rates: [100 * n],
-      seconds: n === 100 ? 27 : 40,
+      seconds: n === 100 ? 25 : 40,
       script: [
         [
           from * 1000,

@@ -2,7 +2,8 @@
  * F-s9: more requests than the servers can answer. They push back once as many are waiting as take about 160 ms.
  */
 import { attempts, type Result } from "../Engine.ts"
-import { capacity, defaults, fleet, type Scenario, total } from "../Scenario.ts"
+import * as Servers from "../Servers.ts"
+import { capacity, defaults, fleet, mean, type Scenario, total } from "../Scenario.ts"
 
 /** The steps of Prequal's ramp (NSDI 2024, figure 6), relative to the capacity. */
 const ramp = [0.75, 0.83, 0.93, 1.03, 1.14, 1.27, 1.41, 1.57, 1.74]
@@ -16,7 +17,7 @@ export const overload: Scenario = {
   scene: (n, clients) => {
     const servers = fleet(n)
     for (const server of servers) server.room = 32
-    const each = n === 100 ? 1 : 5
+    const each = n === 100 ? 0.5 : 5
     return {
       ...defaults,
       attempts: 1,
@@ -40,6 +41,9 @@ const pulse = 2.5
 const lasts = 2.5
 const calmAfter = 25
 
+/** A hundred servers have one worker each, because it is the sum that counts here. */
+const capacityOf = (n: number) => (n < 100 ? capacity : 1000 / mean) * n
+
 const errorsFrom = (result: Result, from: number) => total(result.errors, Math.ceil(from), result.seconds)
 
 /**
@@ -55,9 +59,9 @@ export const storm: Scenario = {
   scene: (n, clients) => ({
     ...defaults,
     attempts,
-    servers: fleet(n),
+    servers: n < 100 ? fleet(n) : Array.from({ length: n }, () => Servers.make({ workers: 1, mean })),
     clients,
-    rates: Array.from({ length: 13 }, (_, part) => (part === pulse / lasts ? 2 : 0.6) * capacity * n),
+    rates: Array.from({ length: 13 }, (_, part) => (part === pulse / lasts ? 2 : 0.6) * capacityOf(n)),
     seconds: 13 * lasts
   }),
   figures: {
