@@ -480,6 +480,15 @@ export const isPushedBack = (self: Load, slot: number, now: number): boolean =>
   has(self, slot, pushedBack) && self.cold[slot * coldStride + pushedBackUntil] > now
 
 /**
+ * For how many milliseconds more the instance asked to be left alone.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const pushedBackFor = (self: Load, slot: number, now: number): number =>
+  isPushedBack(self, slot, now) ? self.cold[slot * coldStride + pushedBackUntil] - now : 0
+
+/**
  * How many requests are in flight.
  *
  * @category getters

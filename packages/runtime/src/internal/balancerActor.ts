@@ -9,12 +9,14 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as HashMap from "effect/HashMap"
 import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import * as Attempt from "@muster/core/Attempt"
 import * as DiscoveryState from "@muster/core/DiscoveryState"
-import type { ServiceName } from "@muster/core/Endpoint"
+import type { InstanceId, ServiceName } from "@muster/core/Endpoint"
+import * as Explain from "@muster/core/Explain"
 import * as Load from "@muster/core/Load"
 import type { Outcome } from "@muster/core/Outcome"
 import * as Policy from "@muster/core/Policy"
@@ -41,6 +43,9 @@ export interface BalancerActor {
   readonly attached: Effect.Effect<void>
   readonly subscription: () => Subscription | undefined
   readonly status: () => ReadonlyArray<Status>
+  readonly explain: () => Explain.Explanation
+  /** Why no instance is left for a request that was tried on some. */
+  readonly excluded: (after: ReadonlyArray<Attempt.Attempt>) => ReadonlyArray<Explain.Excluded>
   /** Follows the service until nobody uses it any more. */
   readonly run: Effect.Effect<void>
 }
@@ -63,10 +68,12 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
     const now = () => Number(clock.monotonicTimeNanosUnsafe() - startedAt) / 1e6
     const report = Report.make(service, context)
     const roster: Roster.Roster = Roster.make(options, (event) => {
+      if (event._tag === "Left") picks.delete(event.endpoint.id)
       report.happened(event, roster)
       hear(event)
     })
     const budget = RetryBudget.make({ ...budgetOptions, window: Duration.toMillis(budgetOptions.window) })
+    const picks = new Map<InstanceId, number>()
     const percentiles: Array<Quantile.Quantile> = []
     const pickable = Latch.makeUnsafe(false)
     const attached = Latch.makeUnsafe(false)
@@ -116,7 +123,12 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
         if (!isServing) return undefined
         usedAt = now()
         if (after.length === 0) RetryBudget.deposit(budget, usedAt)
-        return Attempt.pick(roster, usedAt, random, repeatable, after)
+        const attempt = Attempt.pick(roster, usedAt, random, repeatable, after)
+        if (attempt !== undefined) {
+          const { id } = attempt.endpoint
+          picks.set(id, (picks.get(id) ?? 0) + 1)
+        }
+        return attempt
       },
       mayRetry: (isHedge) => {
         const allowed = RetryBudget.withdraw(budget, now())
@@ -155,6 +167,15 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
           health,
           requestsInFlight: Load.requestsInFlight(roster.load, slot)
         })),
+      explain: () => {
+        const state = subscription?.current()
+        const held = state !== undefined && DiscoveryState.isKnown(state) ? state.held : undefined
+        return Explain.of(roster, now(), {
+          picks: (id) => picks.get(id) ?? 0,
+          isHeld: (id) => held !== undefined && HashMap.has(held, id)
+        })
+      },
+      excluded: (after) => Explain.excluded(roster, after, now()),
       run: Effect.raceFirst(life, idle).pipe(
         Effect.ensuring(Effect.sync(report.released)),
         Effect.annotateLogs({ service })
