@@ -4,18 +4,18 @@
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { BalancedHttpClient, Balancer, Discovery } from "@muster/runtime"
+import type { Resolver } from "@muster/core/Resolver"
 import { Effect, Layer, Stream } from "effect"
-import * as Backend from "./backend.ts"
 import * as Traffic from "./Traffic.ts"
 import type { View } from "./View.ts"
 
-/** An `HttpClient` for `http://orders/…` that finds its servers in `registry` and shows `view` what it does. */
-export const layer = (registry: string, view: View) =>
+/** An `HttpClient` for `http://orders/…` that finds its servers in a registry and shows `view` what it does. */
+export const layer = <E>(registry: Layer.Layer<Resolver, E>, view: View) =>
   Layer.merge(BalancedHttpClient.layer, shown(view)).pipe(
     Layer.provide(Layer.provide(Traffic.observed, NodeHttpClient.layerUndici)),
     Layer.provide(Balancer.layer),
     Layer.provideMerge(Discovery.layer),
-    Layer.provide(Backend.resolver(registry)),
+    Layer.provide(registry),
     Layer.provide(Layer.succeed(Discovery.Recorder, (_, event) => view.hear(event)))
   )
 

@@ -15,7 +15,7 @@ export type Happening = Data.TaggedEnum<{
   Joined: { readonly endpoint: Endpoint.Endpoint }
   Left: { readonly endpoint: Endpoint.Endpoint; readonly draining: boolean }
   Draining: { readonly endpoint: Endpoint.Endpoint }
-  /** Vanished with too many others to be believed. */
+  /** Vanished with too many others, or too soon after an outage, to be believed. */
   Held: { readonly endpoints: Endpoints }
   /** Held no longer, because the registry lists them again. */
   Returned: { readonly endpoints: Endpoints }
@@ -125,7 +125,8 @@ export const sentence = (happening: Happening, paint: Paint): string =>
         ? `${paint.faint("○")} ${paint.strong(endpoint.id)} left`
         : `${paint.warn("○")} ${paint.strong(endpoint.id)} is gone from the registry`,
     Draining: ({ endpoint }) => `${paint.faint("◐")} ${paint.strong(endpoint.id)} is draining: no new requests`,
-    Held: ({ endpoints }) => `${paint.warn("◍")} ${names(endpoints)} vanished at once: not believed, and served on`,
+    Held: ({ endpoints }) =>
+      `${paint.warn("◍")} ${names(endpoints)} vanished${endpoints.length > 1 ? " at once" : ""}: not believed, and served on`,
     Returned: ({ endpoints }) =>
       `${paint.good("●")} ${names(endpoints)} ${endpoints.length === 1 ? "is" : "are"} listed again`,
     Frozen: ({ why, serving }) => `${paint.accent("❄")} frozen with ${count(serving, "instance")}, because ${why}`,

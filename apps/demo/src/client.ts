@@ -88,7 +88,7 @@ export const run = Effect.fn("client")(function* ({ registry, rate, ...options }
   }).pipe(
     // Requests end before the connections that they use.
     Effect.scoped,
-    Effect.provide(Customer.layer(registry, view)),
+    Effect.provide(Customer.layer(Backend.resolver(registry), view)),
     Effect.ensuring(Effect.sync(() => work.answered + work.failed > 0 && screen.write(`${total(work)}\n`)))
   )
 })

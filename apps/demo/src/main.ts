@@ -1,20 +1,26 @@
 /**
- * `npm run demo`: the story by default, or one server or one client of it.
+ * `npm run demo`: the story by default, one server or one client of it, or a scripted registry for them.
  *
  * What a person can put right is one line on standard error and exit code 1; help and everything else is Effect's own.
- * Each program is loaded only when it is asked for. A server or a client that is told to stop has done its work: exit
- * code 0; a story that is interrupted has proved nothing.
+ * Each program is loaded only when it is asked for. A server, a client or a registry that is told to stop has done its
+ * work: exit code 0; a story that is interrupted has proved nothing.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Console, Effect, Exit, Logger, Option, References, Runtime, Schema } from "effect"
-import { Command, Flag } from "effect/cli"
+import { Argument, Command, Flag } from "effect/cli"
 import { acts } from "./story/Acts.ts"
 import { registries } from "./story/Control.ts"
 import { Trouble } from "./Trouble.ts"
 
 const service = Flag.String("service").pipe(
   Flag.withDescription("The name that clients call, as in http://orders/… (default: orders)")
+)
+
+const port = Flag.Int("port").pipe(
+  Flag.withDescription("The port to listen on (default: a free one)"),
+  Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65535 }))),
+  Flag.withDefault(0)
 )
 
 const rate = (perSecond: number) =>
@@ -36,11 +42,7 @@ const server = Command.make(
       Flag.withDescription("The address to listen on; 0.0.0.0 means all of them (default: 127.0.0.1)"),
       Flag.withDefault("127.0.0.1")
     ),
-    port: Flag.Int("port").pipe(
-      Flag.withDescription("The port to listen on (default: a free one)"),
-      Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65535 }))),
-      Flag.withDefault(0)
-    ),
+    port,
     weight: Flag.Finite("weight").pipe(
       Flag.withDescription("The share of requests relative to the others (default: 1)"),
       Flag.withDefault(1)
@@ -92,6 +94,25 @@ const client = Command.make(
   ])
 )
 
+const fake = Command.make(
+  "fake",
+  {
+    kind: Argument.Literals("registry", ["k8s", "consul", "nacos"]).pipe(Argument.withDescription("What it speaks")),
+    port
+  },
+  (options) =>
+    Effect.flatMap(
+      Effect.promise(() => import("./fake.ts")),
+      ({ run }) => run(options)
+    )
+).pipe(
+  Command.withDescription("Run a scripted registry on 127.0.0.1 until told to stop, and print its target"),
+  Command.withExamples([
+    { command: "npm run demo -- fake k8s", description: "A Kubernetes API server, with a kubeconfig for it" },
+    { command: "npm run demo -- fake consul --port 8500", description: "A Consul agent where they usually are" }
+  ])
+)
+
 const names = acts.map(({ name }) => name)
 
 const story = Command.make(
@@ -135,10 +156,18 @@ const story = Command.make(
   })
 ).pipe(
   Command.withDescription("Three servers, one client, and everything that can go wrong: no request may fail"),
-  Command.withSubcommands([server, client])
+  Command.withExamples([
+    { command: "npm run demo", description: "On a file of its own" },
+    { command: "npm run demo -- --registry etcd", description: "On an etcd of its own" },
+    {
+      command: "npm run demo -- --registry etcd://127.0.0.1:2379",
+      description: "On a running etcd, of which nothing but a random prefix of its own is touched"
+    }
+  ]),
+  Command.withSubcommands([server, client, fake])
 )
 
-const endless = new Set(["server", "client"])
+const endless = new Set(["server", "client", "fake"])
 
 const teardown: Runtime.Teardown = (exit, onExit) => {
   const stopped = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)

@@ -48,7 +48,7 @@ describe("servers and clients in separate terminals", () => {
         assert.strictEqual(stderr, "")
         assert.match(stdout, / answered, 0 failed\n$/)
       }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
-    { timeout: 60_000 }
+    { timeout: 120_000 }
   )
 
   it.live(
@@ -67,7 +67,7 @@ describe("servers and clients in separate terminals", () => {
         yield* client.signal("SIGTERM")
         assert.strictEqual((yield* client.ended).code, 0)
       }).pipe(Effect.scoped),
-    { timeout: 60_000 }
+    { timeout: 120_000 }
   )
 
   it.live("a server that listens on all interfaces registers an address that clients reach", () =>

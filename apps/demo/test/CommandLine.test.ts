@@ -6,9 +6,9 @@ import { createServer } from "node:net"
 import { run } from "./fixtures/program.ts"
 
 /** One line on standard error that begins with our name, nothing else, and exit code 1. */
-const complains = (args: ReadonlyArray<string>, about: RegExp) =>
+const complains = (args: ReadonlyArray<string>, about: RegExp, env: Readonly<Record<string, string>> = {}) =>
   Effect.gen(function* () {
-    const { code, stdout, stderr } = yield* run(args)
+    const { code, stdout, stderr } = yield* run(args, env)
     assert.match(stderr, /^muster: [^\n]+\n$/)
     assert.match(stderr, about)
     assert.strictEqual(stdout, "")
@@ -29,8 +29,9 @@ const takenPort = Effect.acquireRelease(
 
 describe("the command line", () => {
   it.live.each([
-    { args: ["--help"], says: [/no request may fail/, /--json/, /--break/, /server/, /client/] },
+    { args: ["--help"], says: [/no request may fail/, /--json/, /--break/, /etcd:\/\//, /server/, /client/] },
     { args: ["server", "--help"], says: [/--registry/, /--host/, /--zone/, /local:\.\/orders\.db/] },
+    { args: ["fake", "--help"], says: [/k8s/, /--port/, /fake consul/] },
     { args: ["client", "--help"], says: [/--registry/, /--rate/, /direct:\/\/\/127\.0\.0\.1:4001/] }
   ])("explains itself: $args", ({ args, says }) =>
     Effect.gen(function* () {
@@ -66,6 +67,18 @@ describe("the command line", () => {
       yield* complains(["client", "--registry", `local:${file}`], /a-folder\.db/)
       yield* complains(["server", "--registry", "none", "--tally", file], /a-folder\.db/)
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+
+  it.live.each([
+    { registry: "zookeeper", says: /"zookeeper".*local, etcd, k8s, consul, nacos/ },
+    { registry: "etcd:///127.0.0.1:2379?key=a", says: /key=a".*etcd:\/\/127/ },
+    { registry: "etcd", says: /apt-get install etcd-server/ },
+    { registry: "etcd://127.0.0.1:1", says: /127\.0\.0\.1:1\?prefix=muster.*ECONNREFUSED/ },
+    { registry: "consul://127.0.0.1:2", says: /consul:\/\/127\.0\.0\.1:2: connect ECONNREFUSED/ },
+    { registry: "nacos://127.0.0.1:1", says: /nacos:\/\/127\.0\.0\.1:1.*ECONNREFUSED/ },
+    { registry: "k8s://shop/orders", says: /kubeconfig.*nowhere/ }
+  ])("says what the story needs when it cannot be told on $registry", ({ registry, says }) =>
+    complains(["--registry", registry], says, { MUSTER_ETCD: "/nowhere/etcd", KUBECONFIG: "/nowhere" })
   )
 
   it.live("names the acts there are when one is unknown", () =>

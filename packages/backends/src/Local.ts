@@ -86,6 +86,11 @@ const make = Effect.fnUntraced(function* (options: Options) {
 /**
  * The registry in this file.
  *
+ * **Gotchas**
+ *
+ * SQLite works in the thread that asks it. Calls wait for other processes without blocking, and end at their deadline;
+ * a disk that hangs is waited for by the whole process. Keep the file on a disk of this machine, not on a network share.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -1,5 +1,5 @@
 import { Context, Duration, Effect, Layer, Redacted, Schema } from "effect"
-import { Endpoint } from "@muster/core"
+import { Endpoint, Policy } from "@muster/core"
 import * as Consul from "@muster/backends/Consul"
 import type { Faults, Options } from "./fixtures/consulAgent.ts"
 import * as Program from "./fixtures/Program.ts"
@@ -21,7 +21,7 @@ const call = (path: string, method = "PUT", body?: unknown) =>
 
 const harness: Harness<Operator> = {
   clock: "live",
-  ttl: Duration.seconds(3),
+  ttl: Duration.seconds(4),
   slack: Duration.millis(500),
   write: (service, id, text) =>
     call("/v1/agent/service/register", "PUT", {
@@ -50,7 +50,9 @@ const harness: Harness<Operator> = {
 
 const at = (host: string, port: number, token = "") =>
   Layer.merge(
-    Consul.layer({ agent: { host, port }, token: token === "" ? undefined : Redacted.make(token) }),
+    Consul.layer({ agent: { host, port }, token: token === "" ? undefined : Redacted.make(token) }).pipe(
+      Layer.provide(Layer.succeed(Policy.CallDeadline, Duration.seconds(15)))
+    ),
     Layer.succeed(Operator, { url: `http://${host}:${port}`, token })
   )
 
@@ -62,13 +64,14 @@ suite(
   harness
 )
 
-/** A real agent, as `host:port` with the token beside: each test begins and ends with no service on it. */
+/** A real agent, as `host:port` with the token beside: each test begins and ends with none of its services on it. */
 const real = process.env["MUSTER_TEST_CONSUL"]
 if (real !== undefined) {
   const [host = "", port = "8500"] = real.split(":")
+  const services = new Set(["orders", "orders-eu", "orders.eu", "order", "bills"])
   const clear = Effect.gen(function* () {
-    const services: Record<string, unknown> = JSON.parse(yield* call("/v1/agent/services", "GET"))
-    const ids = Object.keys(services)
+    const all: Record<string, { readonly Service: string }> = JSON.parse(yield* call("/v1/agent/services", "GET"))
+    const ids = Object.keys(all).filter((id) => services.has(all[id]?.Service ?? ""))
     yield* Effect.forEach(ids, (id) => call(`/v1/agent/service/deregister/${id}`), { concurrency: 32, discard: true })
   })
   const cleared = Layer.effectDiscard(Effect.acquireRelease(clear, () => clear.pipe(Effect.orDie)))

@@ -7,6 +7,7 @@ import { DiscoveryState, Endpoint, Policy, Registry, type Resolver, Snapshot } f
 import * as Consul from "@muster/backends/Consul"
 import type { Faults, Options } from "./fixtures/consulAgent.ts"
 import { certificate, temporary } from "./fixtures/files.ts"
+import * as OwnTime from "./fixtures/ownTime.ts"
 import * as Program from "./fixtures/Program.ts"
 import { calls, eventually, fails, ids, list, register, renew, renewManyInVain, takeUntil } from "./fixtures/steps.ts"
 import { instance, orders, reset, watch } from "./RegistryContract.ts"
@@ -15,8 +16,8 @@ const agent = (options: Options = {}) => Program.make<Options, Faults>("./consul
 type Agent = Effect.Success<ReturnType<typeof agent>>
 
 const impatient = Layer.mergeAll(
-  Layer.succeed(Policy.Heartbeat, Duration.millis(200)),
-  Layer.succeed(Policy.CallDeadline, Duration.millis(400))
+  Layer.succeed(Policy.Heartbeat, Duration.millis(500)),
+  Layer.succeed(Policy.CallDeadline, Duration.seconds(1))
 )
 const consul = (to: Agent, options: Consul.Options = {}, n = 0) =>
   Consul.layer({ agent: { host: "127.0.0.1", port: to.ports[n] ?? 0 }, ...options }).pipe(Layer.provide(impatient))
@@ -84,11 +85,11 @@ describe("Consul", () => {
           const queue = yield* watch(orders)
           yield* reset(queue)
           yield* agent.pause
-          const [silence] = yield* Effect.timed(fails(Queue.take(queue), "TimedOut", /no answer within 400/))
-          assert.isBelow(Duration.toMillis(silence), 1000)
+          const [silence] = yield* OwnTime.timed(fails(Queue.take(queue), "TimedOut", /no answer within 1s/))
+          assert.isBelow(Duration.toMillis(silence), 2000)
           for (const call of calls(lease)) {
-            const [took] = yield* Effect.timed(fails(call, "TimedOut", /no answer within 400/))
-            assert.isBelow(Duration.toMillis(took), 1000)
+            const [took] = yield* OwnTime.timed(fails(call, "TimedOut", /no answer within 1s/))
+            assert.isBelow(Duration.toMillis(took), 2000)
           }
           yield* agent.resume
           yield* renew(lease)
@@ -134,7 +135,7 @@ describe("Consul", () => {
           [2, ["i-2"]],
           [3, ["i-2", "i-3"]]
         ] as const) {
-          const [took] = yield* Effect.timed(Effect.andThen(register(instance(n)), takeUntil(expected, reset(queue))))
+          const [took] = yield* OwnTime.timed(Effect.andThen(register(instance(n)), takeUntil(expected, reset(queue))))
           assert.isBelow(Duration.toMillis(took), 2000)
         }
       }).pipe(Effect.provide(Consul.layer({ agent: { host: "127.0.0.1", port: it.ports[0] ?? 0 } })))
@@ -170,7 +171,7 @@ describe("Consul", () => {
           yield* reset(queue)
           const times: Array<number> = []
           for (let n = 2; n <= 6; n++) {
-            const [took] = yield* Effect.timed(Effect.andThen(register(instance(n)), reset(queue)))
+            const [took] = yield* OwnTime.timed(Effect.andThen(register(instance(n)), reset(queue)))
             times.push(Duration.toMillis(took))
             yield* Effect.sleep("300 millis")
           }
@@ -188,8 +189,8 @@ describe("Consul", () => {
         assert.deepStrictEqual(ids(yield* list), ["i-1"])
         yield* renew(lease)
         yield* register(instance(2))
-        yield* agent.faults({ leaderless: true, lastContact: 401 })
-        yield* fails(list, "Unavailable", /not heard of its leader for 401 ms/)
+        yield* agent.faults({ leaderless: true, lastContact: 1001 })
+        yield* fails(list, "Unavailable", /not heard of its leader for 1001 ms/)
         yield* agent.faults({ answer: [500, "No cluster leader"] })
         const error = yield* fails(list, "Unavailable", /No cluster leader/)
         assert.isTrue(error.isTransient)
@@ -349,7 +350,7 @@ describe("Consul", () => {
             [newer.address]
           )
         }).pipe(Effect.provide(consul(it, {}, 1)))
-        yield* Effect.sleep("250 millis")
+        yield* Effect.sleep("550 millis")
         yield* fails(renew(lease), "Superseded", /started later/)
         yield* fails(register(older), "Superseded", /started later/)
       }).pipe(Effect.provide(consul(it)))
@@ -362,8 +363,8 @@ describe("Consul", () => {
         const lease = yield* register(instance(1))
         yield* agent.faults({ delay: 5000 })
         yield* requests(agent)
-        for (let n = 0; n < 2; n++) yield* fails(renew(lease), "TimedOut", /no answer within 400/)
-        yield* fails(list, "TimedOut", /no answer within 400/)
+        for (let n = 0; n < 2; n++) yield* fails(renew(lease), "TimedOut", /no answer within 1s/)
+        yield* fails(list, "TimedOut", /no answer within 1s/)
         assert.strictEqual((yield* requests(agent)).length, 3)
         yield* renewManyInVain(lease)
         assert.isBelow((yield* requests(agent)).length, 200)
@@ -393,7 +394,7 @@ describe("Consul", () => {
           assert.deepStrictEqual([...asked].toSorted(), [
             "GET /v1/agent/health/service/id/orders:i-1?ns=n&partition=p",
             "GET /v1/health/service/orders?ns=n&partition=p&passing=1&stale=&dc=eu",
-            "GET /v1/health/service/orders?ns=n&partition=p&passing=1&stale=&dc=eu&index=I&wait=200ms",
+            "GET /v1/health/service/orders?ns=n&partition=p&passing=1&stale=&dc=eu&index=I&wait=500ms",
             "PUT /v1/agent/check/pass/L?ns=n&partition=p",
             "PUT /v1/agent/service/deregister/orders:i-1?ns=n&partition=p",
             "PUT /v1/agent/service/register?ns=n&partition=p",

@@ -25,6 +25,7 @@ const act = <A>(f: (client: Etcd3, key: (service: string, id: string) => string)
 const policies = Layer.mergeAll(
   // A full read after a resume is legal anywhere, and told by a test of its own.
   Layer.succeed(Policy.Spread, Duration.hours(1)),
+  Layer.succeed(Policy.CallDeadline, Duration.seconds(15)),
   Layer.succeed(Policy.RegisterRate, { perSecond: 1e6, burst: 1e6 })
 )
 
@@ -59,7 +60,7 @@ const write = async (
 describe.skipIf(given === undefined && EtcdServer.isMissing)("etcd", () => {
   suite("Etcd", layer, {
     clock: "live",
-    ttl: Duration.seconds(2),
+    ttl: Duration.seconds(4),
     slack: Duration.seconds(2),
     write: (service, id, text) => act((client, key) => client.put(key(service, id)).value(text)),
     remove: (service, id) => act((client, key) => client.delete().key(key(service, id))),

@@ -50,6 +50,19 @@ describe("configuring etcd", () => {
     })
   )
 
+  it.effect(
+    "takes members with spaces around them and with a scheme, and says what is wrong with one that is none",
+    () =>
+      Effect.gen(function* () {
+        const { hosts } = yield* read({ ETCD_HOSTS: "a:2379, https://b:2379 ,[::1]:2379" })
+        assert.deepStrictEqual(hosts, ["a:2379", "https://b:2379", "[::1]:2379"])
+        for (const wrong of ["a", "a:0", "a:65536", "a:2379,b", "http://", "a:1?prefix=x", "a b:1", ","]) {
+          const error = yield* Effect.flip(read({ ETCD_HOSTS: wrong }))
+          assert.match(error.message, /host and a port, as in etcd-1:2379[^]*HOSTS/, wrong)
+        }
+      })
+  )
+
   it.effect("builds a layer from configuration, and names it as a target", () =>
     Effect.gen(function* () {
       const built = yield* Layer.build(Etcd.layerConfig()).pipe(

@@ -47,6 +47,20 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that is silent", () => {
     })
   )
 
+  it.live("F-etcd-a2: the two heartbeats are counted from the last sign of life, not from the next look", () =>
+    Effect.gen(function* () {
+      const beat = Duration.seconds(4)
+      const { client, operator, server } = yield* world({ heartbeat: beat })
+      const queue = yield* client.follow()
+      yield* reset(queue)
+      yield* put(operator, 1)
+      yield* changed(queue)
+      yield* server.pause
+      const [silence] = yield* timed(why(Queue.take(queue)))
+      assert.isAtMost(silence, Duration.toMillis(beat) * 2 + slack)
+    })
+  )
+
   for (const direction of ["toServer", "toClient"] as const) {
     it.live(`F-etcd-d: a link that swallows everything ${direction} is noticed, and left once it heals`, () =>
       Effect.gen(function* () {

@@ -5,15 +5,13 @@
 import { randomBytes } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { Array, Duration, Effect, flow, Layer, Queue, Schedule, type Scope } from "effect"
-import { HttpClientRequest } from "effect/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Endpoint, Policy, Snapshot } from "@muster/core"
 import * as Kubernetes from "@muster/backends/Kubernetes"
-import * as Connection from "../src/internal/kubernetes/connection.ts"
-import * as Credentials from "../src/internal/kubernetes/credentials.ts"
 import { ended, leaving, notReady, pod, ready, slice, type SliceJson } from "./fixtures/endpointSlices.ts"
 import { follow, listed } from "./fixtures/Follower.ts"
 import * as Kubeconfig from "./fixtures/kubeconfig.ts"
+import * as Operator from "./fixtures/kubernetesOperator.ts"
 import * as KubernetesServer from "./fixtures/KubernetesServer.ts"
 import * as TcpProxy from "./fixtures/TcpProxy.ts"
 import { reads, watch } from "./RegistryContract.ts"
@@ -22,37 +20,6 @@ interface Cluster {
   readonly kubeconfig: string
   readonly namespace: string
 }
-
-/** Writes slices as an administrator of the cluster does. */
-const operator = Effect.fnUntraced(function* ({ kubeconfig, namespace }: Cluster) {
-  const connection = yield* Connection.make(yield* Credentials.make({ kubeconfig }))
-  const made = new Set<string>()
-  const path = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`
-  const call = (request: HttpClientRequest.HttpClientRequest) =>
-    Effect.scoped(
-      Effect.gen(function* () {
-        const response = yield* (yield* connection.client).execute(request)
-        return { status: response.status, text: yield* response.text }
-      })
-    )
-  const remove = Effect.fnUntraced(function* (name: string) {
-    made.delete(name)
-    const { status, text } = yield* call(HttpClientRequest.delete(`${path}/${name}`))
-    if (status !== 200 && status !== 404) assert.fail(text)
-  })
-  yield* Effect.addFinalizer(() => Effect.ignore(Effect.forEach(made, remove, { discard: true })))
-  return {
-    remove,
-    apply: Effect.fnUntraced(function* (object: SliceJson) {
-      const { name } = object.metadata
-      const body = { apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice", ...object }
-      const request = made.has(name) ? HttpClientRequest.put(`${path}/${name}`) : HttpClientRequest.post(path)
-      const { status, text } = yield* call(HttpClientRequest.bodyJsonUnsafe(request, body))
-      if (status >= 300) assert.fail(text)
-      made.add(name)
-    })
-  }
-})
 
 const sees = (...addresses: ReadonlyArray<string>) => {
   const expected = addresses.toSorted().join(" ")
@@ -87,7 +54,7 @@ const suite = (where: string, cluster: Effect.Effect<Cluster, never, Scope.Scope
       Layer.build(Kubernetes.layer({ kubeconfig: there.kubeconfig, namespace: there.namespace, ...options }))
     return {
       ...there,
-      ...(yield* operator(there)),
+      ...(yield* Operator.make(there)),
       service,
       layer,
       slice: (n: number, endpoints: SliceJson["endpoints"], more: Parameters<typeof slice>[2] = {}) =>

@@ -16,7 +16,8 @@ const scripted = (options: Options) =>
     Effect.map(start({ judgeEvery: 200, pushDelay: 20, ...options }), (server) =>
       Layer.merge(
         Nacos.layer({ hosts: [{ host: "127.0.0.1", port: server.ports[0] ?? 0 }] }).pipe(
-          Layer.provide(Layer.succeed(Policy.PollRemote, Duration.millis(100)))
+          Layer.provide(Layer.succeed(Policy.PollRemote, Duration.millis(100))),
+          Layer.provide(Layer.succeed(Policy.CallDeadline, Duration.seconds(15)))
         ),
         Layer.succeed(Operator, server)
       )

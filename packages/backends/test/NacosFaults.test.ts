@@ -4,6 +4,7 @@ import { DiscoveryState, Endpoint, Policy, Registry, type Resolver, Snapshot } f
 import * as Nacos from "@muster/backends/Nacos"
 import { certificate, temporary } from "./fixtures/files.ts"
 import type { Faults, Options } from "./fixtures/nacosServer.ts"
+import * as OwnTime from "./fixtures/ownTime.ts"
 import * as Program from "./fixtures/Program.ts"
 import {
   calls,
@@ -25,7 +26,7 @@ type Server = Effect.Success<ReturnType<typeof server>>
 
 const impatient = Layer.mergeAll(
   Layer.succeed(Policy.Heartbeat, Duration.millis(300)),
-  Layer.succeed(Policy.CallDeadline, Duration.millis(800)),
+  Layer.succeed(Policy.CallDeadline, Duration.seconds(2)),
   Layer.succeed(Policy.PollRemote, Duration.millis(100))
 )
 const nacos = (to: Server, options: Nacos.Options = {}) =>
@@ -81,10 +82,10 @@ describe("Nacos", () => {
           yield* fails(Effect.forever(Queue.take(queue)), "Unavailable", /./)
           for (const call of calls(lease)) yield* fails(call, "Unavailable", /ECONNREFUSED/)
           yield* it.start
-          const [took] = yield* Effect.timed(
+          const [took] = yield* OwnTime.timed(
             Effect.retry(renew(lease).pipe(Effect.catch(() => register(instance(1)))), Schedule.spaced("50 millis"))
           )
-          assert.isBelow(Duration.toMillis(took), 3000)
+          assert.isBelow(Duration.toMillis(took), 5000)
           yield* eventually(["i-1"])
           // What a server says that has just lost its memory is doubted.
           const held = step(live, { _tag: "Reset", endpoints: [], skipped: [], cursor: (yield* list).cursor, at: 1 })
@@ -101,14 +102,14 @@ describe("Nacos", () => {
           const queue = yield* watch(orders)
           yield* reset(queue)
           yield* it.pause
-          const [silence] = yield* Effect.timed(
+          const [silence] = yield* OwnTime.timed(
             fails(Effect.forever(Queue.take(queue)), "TimedOut", /no (server )?answer/)
           )
-          assert.isBelow(Duration.toMillis(silence), 3500)
+          assert.isBelow(Duration.toMillis(silence), 6500)
           for (const call of calls(lease)) {
-            const [took, error] = yield* Effect.timed(Effect.flip(call))
+            const [took, error] = yield* OwnTime.timed(Effect.flip(call))
             assert.isTrue(error.isTransient, error.message)
-            assert.isBelow(Duration.toMillis(took), 2500)
+            assert.isBelow(Duration.toMillis(took), 5000)
           }
           yield* it.resume
           yield* Effect.retry(
@@ -148,10 +149,10 @@ describe("Nacos", () => {
               const error = yield* fails(call, "Unavailable", /did not find the Leader/)
               assert.isTrue(error.isTransient)
             }
-            yield* it.faults({ delay: 5000 })
+            yield* it.faults({ delay: 9000 })
             yield* requests(it)
-            const [took] = yield* Effect.timed(fails(renew(lease), "TimedOut", /no (server )?answer/))
-            assert.isBelow(Duration.toMillis(took), 2000)
+            const [took] = yield* OwnTime.timed(fails(renew(lease), "TimedOut", /no (server )?answer/))
+            assert.isBelow(Duration.toMillis(took), 4000)
             yield* renewManyInVain(lease)
             assert.isBelow((yield* requests(it)).length, 200)
             yield* it.faults({})
@@ -218,7 +219,7 @@ describe("Nacos", () => {
         yield* register(instance(1))
         yield* register(instance(2))
         yield* it.control("kick")
-        const [took] = yield* Effect.timed(eventually(["i-1", "i-2"]).pipe(Effect.provide(observer)))
+        const [took] = yield* OwnTime.timed(eventually(["i-1", "i-2"]).pipe(Effect.provide(observer)))
         assert.isBelow(Duration.toMillis(took), 2000)
         const missed = Effect.repeat(list, { until: (found) => ids(found).length < 2 }).pipe(Effect.provide(observer))
         yield* it.control("move")
@@ -292,7 +293,7 @@ describe("Nacos", () => {
       Effect.fnUntraced(function* (it) {
         const queue = yield* watch(orders)
         yield* reset(queue)
-        const [took] = yield* Effect.timed(Effect.andThen(register(instance(1)), takeUntil(["i-1"], reset(queue))))
+        const [took] = yield* OwnTime.timed(Effect.andThen(register(instance(1)), takeUntil(["i-1"], reset(queue))))
         assert.isBelow(Duration.toMillis(took), 1000)
         yield* it.faults({ pushedAt: 1, hosts: [] })
         yield* Effect.sleep("700 millis")

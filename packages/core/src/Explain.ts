@@ -8,7 +8,7 @@
 import * as Schema from "effect/Schema"
 import type { Attempt } from "./Attempt.ts"
 import * as Candidates from "./Candidates.ts"
-import { InstanceId } from "./Endpoint.ts"
+import { type Endpoint, InstanceId } from "./Endpoint.ts"
 import * as Load from "./Load.ts"
 import * as Roster from "./Roster.ts"
 
@@ -68,11 +68,12 @@ export const Instance = Schema.Struct({
   latency: Schema.Finite,
   isLatencyKnown: Schema.Boolean,
   requestsInFlight: Schema.Finite,
+  usuallyInFlight: Schema.Finite,
   /** The share of its latest requests that failed. */
   failureRate: Schema.Finite,
-  /** How busy and how broken it is: what its latency is multiplied with. */
+  /** How busy and how broken it is: what is compared where latencies are alike. */
   pressure: Schema.Finite,
-  /** What a policy that goes by latency compares. */
+  /** What the next answer is thought to take, raised as `pressure` is: what is compared where latencies differ. */
   cost: Schema.Finite,
   /** How often it was chosen, and what share of the choices among those who are there now that is. */
   picks: Schema.Finite,
@@ -119,6 +120,8 @@ export const Explanation = Schema.Struct({
   /** Whether ejected instances are used as well, because too few others are left. */
   isPanic: Schema.Boolean,
   instances: Schema.Array(Instance),
+  /** Those that a subset leaves to other clients. */
+  leftToOthers: Schema.Array(Schema.Struct({ id: InstanceId, address: Schema.String })),
   choices: Schema.Array(Choice)
 })
 
@@ -131,7 +134,8 @@ export const Explanation = Schema.Struct({
 export type Explanation = typeof Explanation.Type
 
 /**
- * What a roster does not know of an instance: how often it was chosen, and whether it is held.
+ * What a roster does not know: how often an instance was chosen, whether it is held, and who is listed beyond those that
+ * the roster was given.
  *
  * @category models
  * @since 0.1.0
@@ -139,6 +143,7 @@ export type Explanation = typeof Explanation.Type
 export interface Beside {
   readonly picks: (id: InstanceId) => number
   readonly isHeld: (id: InstanceId) => boolean
+  readonly listed: Iterable<Endpoint>
 }
 
 /**
@@ -165,6 +170,9 @@ export const of = (self: Roster.Roster, now: number, beside: Beside): Explanatio
         share: total === 0 ? 0 : picks / total
       }
     }),
+    leftToOthers: Array.from(beside.listed)
+      .filter(({ id }) => !self.members.has(id))
+      .map(({ address, id }) => ({ id, address })),
     choices: Roster.choices(self).map(({ at, compared, endpoint }) => ({
       at,
       id: endpoint.id,
@@ -183,9 +191,10 @@ const measured = (load: Load.Load, { endpoint, slot }: Roster.Member, now: numbe
   latency: Load.latency(load, slot, now),
   isLatencyKnown: Load.isKnown(load, slot),
   requestsInFlight: Load.requestsInFlight(load, slot),
+  usuallyInFlight: Load.usuallyInFlight(load, slot),
   failureRate: Load.failureRate(load, slot, now),
   pressure: Load.pressure(load, slot, now),
-  cost: Load.cost(load, slot, slot, now)
+  cost: Load.costAlone(load, slot, now)
 })
 
 /**

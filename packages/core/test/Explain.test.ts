@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { Attempt, type Change, type Endpoint, Explain, Outcome, Roster, Snapshot } from "@muster/core"
 import { delta, id, Move } from "./fixtures/arbitrary.ts"
-import { defaults, endpoint, epoch, seeded } from "./fixtures/Simulation.ts"
+import { defaults, endpoint, epoch, seeded } from "./fixtures/instances.ts"
 
 const setUp = (...endpoints: ReadonlyArray<Endpoint.Endpoint>) => {
   const roster = Roster.make(defaults, () => undefined)
@@ -17,7 +17,7 @@ const setUp = (...endpoints: ReadonlyArray<Endpoint.Endpoint>) => {
       Roster.apply(roster, snapshot, world.now, epoch + world.now)
     },
     pick: (after: ReadonlyArray<Attempt.Attempt> = []) => Attempt.pick(roster, world.now, random, true, after),
-    explain: () => Explain.of(roster, world.now, { picks: () => 0, isHeld: () => false }),
+    explain: () => Explain.of(roster, world.now, { picks: () => 0, isHeld: () => false, listed: [] }),
     of: (name: string) => {
       const found = world.explain().instances.find((one) => one.id === name)
       if (found === undefined) throw new Error(`${name} is not accounted for`)
@@ -140,7 +140,7 @@ describe("Explain", () => {
     const options = { ...defaults, health: { ...defaults.health, maxEjected: 1 } }
     const roster = Roster.make(options, () => undefined)
     Roster.apply(roster, Snapshot.make(three), 0, epoch)
-    const explain = () => Explain.of(roster, 10, { picks: () => 0, isHeld: () => false })
+    const explain = () => Explain.of(roster, 10, { picks: () => 0, isHeld: () => false, listed: [] })
     for (const name of ["a", "b"]) {
       const member = roster.members.get(id(name))
       if (member === undefined) throw new Error(name)
@@ -158,7 +158,7 @@ describe("Explain", () => {
     )
   })
 
-  it("takes the cost apart: latency and jitter, times how busy and how broken it is", () => {
+  it("takes the cost apart: latency, what is in flight beyond the usual, and how broken it is", () => {
     const world = setUp(...three)
     world.turnsOut("a", Outcome.succeeded, 10)
     world.turnsOut("b", Outcome.succeeded, 3)
@@ -166,7 +166,9 @@ describe("Explain", () => {
     world.now = 10
     for (let n = 0; n < 7; n++) world.pick()
     for (const one of world.explain().instances) {
-      assert.closeTo(one.cost, (one.latency + defaults.load.jitter) * one.pressure, 1e-9)
+      const alone = (one.latency * (one.requestsInFlight + 1)) / (one.usuallyInFlight + 1)
+      if (one.failureRate === 0) assert.closeTo(one.cost, alone, 1e-9)
+      else assert.isAbove(one.cost, alone * 1.5)
     }
     assert.isTrue(world.of("a").isLatencyKnown)
     assert.strictEqual(world.of("a").latency, 10)

@@ -22,6 +22,7 @@ import * as DiscoveryState from "@muster/core/DiscoveryState"
 import type { Endpoint, ServiceName } from "@muster/core/Endpoint"
 import type { Health } from "@muster/core/Health"
 import * as Explain from "@muster/core/Explain"
+import type { LoadReport } from "@muster/core/LoadReport"
 import * as Outcome from "@muster/core/Outcome"
 import * as Policy from "@muster/core/Policy"
 import type * as Roster from "@muster/core/Roster"
@@ -53,6 +54,10 @@ export interface Attempt {
   /** How long it may take: what `Policy.Attempt` allows, or what the deadline of the caller leaves if that is less. */
   readonly time: Duration.Duration
   /**
+   * Takes note of what the instance said of its own load with its answer.
+   */
+  readonly note: (report: LoadReport) => void
+  /**
    * Keeps the request in flight after it has succeeded, because its answer is still arriving. The function must be
    * called once that is over, with `true` if the answer broke off; calling it again does nothing.
    */
@@ -79,6 +84,8 @@ export interface Options<A, E> {
   readonly after?: ReadonlyArray<Attempt> | undefined
   /** Whether the last of them is still on its way. Default: no. */
   readonly isHedge?: boolean | undefined
+  /** Requests with the same key belong to the same instance, where the policy minds (`Pick.ringHash`). Default: none. */
+  readonly key?: string | undefined
 }
 
 /**
@@ -156,9 +163,14 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
 
     const open = (service: ServiceName): Actor.BalancerActor => {
       const actor = make(service)
-      const forget = Effect.sync(() => actors.delete(service))
+      const forget = () => {
+        actors.delete(service)
+        actor.detach()
+      }
       actors.set(service, actor)
-      fork(service, Effect.ensuring(actor.run, forget))
+      const running = fork(service, Effect.ensuring(actor.run, Effect.sync(forget)))
+      // Once the layer is released nothing runs any more: whoever still asks is told, and waits for nobody.
+      if (running.pollUnsafe() !== undefined) forget()
       return actor
     }
 
@@ -174,7 +186,7 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
           const left = Deadline.left(fiber)
           if (left === 0) return fail(service, tooLate)
           if (after.length > 0 && !actor.mayRetry(options.isHedge ?? false)) return fail(service, budgetSpent)
-          const picked = actor.pick(options.isRepeatable ?? false, after)
+          const picked = actor.pick(options.isRepeatable ?? false, after, options.key)
           if (picked !== undefined) {
             const deadline = deadlineOf(fiber.getRef(Policy.Attempt).deadline, left)
             return bracket(actor, picked, restore, deadline, f, options.classify)
@@ -228,6 +240,7 @@ const bracket = <A, E, R>(
   const attempt: Attempt = {
     picked,
     time: deadline.time,
+    note: (report) => actor.note(picked, report),
     hold: () => {
       isHeld = true
       return (isBroken) => {

@@ -1,5 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Layer, Logger, Metric, References, Schedule, Scheduler, Stream } from "effect"
+import {
+  Context,
+  Duration,
+  Effect,
+  Fiber,
+  Layer,
+  Logger,
+  Metric,
+  References,
+  Schedule,
+  Scheduler,
+  Stream
+} from "effect"
 import { TestClock } from "effect/testing"
 import { Endpoint, type Outcome, Policy, type Roster } from "@muster/core"
 import { Balancer, type BalancerError, ConnectProbe, Discovery } from "@muster/runtime"
@@ -505,6 +517,21 @@ describe("Balancer", () => {
         assert.strictEqual(annotations["muster.instance"], "a")
       })
     )
+  )
+
+  it.effect("fails typed, and does not hang, when it is asked after it was released", () =>
+    Effect.gen(function* () {
+      const script = make()
+      const balancer = yield* Effect.scoped(
+        Effect.map(
+          Layer.build(Balancer.layer.pipe(Layer.provide(Discovery.layer), Layer.provide(script.layer))),
+          Context.get(Balancer.Balancer)
+        )
+      )
+      const request = yield* started(Effect.flip(balancer.use(service, port)))
+      yield* TestClock.adjust("1 seconds")
+      assert.strictEqual(reason(yield* Fiber.join(request)), "NotLoaded")
+    })
   )
 
   it.effect("a patience that outlasts the idle time still gets its instance", () =>

@@ -111,6 +111,28 @@ describe("Discovery", () => {
       )
   )
 
+  it.effect("F-local-a: tries again at once after an attempt that waited, and pauses after one that did not", () =>
+    scenario((script, orders) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        yield* script.fail()
+        for (let attempt = 0; attempt < 10; attempt++) {
+          yield* TestClock.adjust("3 seconds")
+          assert.strictEqual(tag(orders), "Resyncing")
+          yield* script.fail()
+        }
+        assert.strictEqual(tag(orders), "Frozen")
+        yield* TestClock.adjust("125 millis")
+        assert.strictEqual(tag(orders), "Resyncing")
+        yield* script.fail()
+        yield* TestClock.adjust("1450 millis")
+        assert.strictEqual(tag(orders), "Frozen")
+        yield* TestClock.adjust("1 seconds")
+        assert.strictEqual(tag(orders), "Resyncing")
+      })
+    )
+  )
+
   it.effect("treats the end of a stream as a loss", () =>
     scenario((script, orders) =>
       Effect.gen(function* () {
@@ -213,6 +235,23 @@ describe("Discovery", () => {
     )
   )
 
+  it.effect("reads everything now and then after a resume too, and does not resume once more", () =>
+    scenario((script, orders) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        yield* script.fail()
+        yield* TestClock.adjust("1 seconds")
+        assert.strictEqual(script.opened.at(-1)?.from, "1")
+        yield* script.resume
+        assert.strictEqual(tag(orders), "Live")
+        const opened = script.opened.length
+        for (let i = 0; i < 300 && script.opened.length === opened; i++) yield* TestClock.adjust("1 seconds")
+        assert.strictEqual(script.opened.length, opened + 1)
+        assert.isUndefined(script.opened.at(-1)?.from)
+      })
+    )
+  )
+
   it.effect("F-local-c: a registry that comes back empty is doubted; the instances put themselves back", () =>
     scenario((script, orders) =>
       Effect.gen(function* () {
@@ -310,6 +349,40 @@ describe("Discovery", () => {
         assert.strictEqual(script.opened.at(-1)?.from, "2")
       }).pipe(Effect.provide(Layer.empty))
     )
+  )
+
+  it.effect(
+    "F-c2: subscribed again after idling while the registry is down, it serves what it knew, marked stale",
+    () =>
+      scenario((script) =>
+        Effect.gen(function* () {
+          yield* script.reset(...abc)
+          const discovery = yield* Discovery.Discovery
+          const users = Endpoint.ServiceName.make("users")
+          yield* Effect.scoped(
+            Effect.andThen(
+              discovery.subscribe(users),
+              Effect.andThen(
+                settle,
+                Effect.suspend(() => script.reset(...abc))
+              )
+            )
+          )
+          yield* TestClock.adjust("60 seconds")
+          const again = yield* discovery.subscribe(users)
+          yield* settle
+          for (let attempt = 0; attempt < 5; attempt++) {
+            yield* script.fail()
+            assert.deepStrictEqual([tag(again), pickable(again)], ["Frozen", ["a", "b", "c"]])
+            yield* TestClock.adjust("6 seconds")
+            assert.deepStrictEqual([tag(again), pickable(again)], ["Resyncing", ["a", "b", "c"]])
+          }
+          // It was followed until it was released.
+          assert.deepStrictEqual(yield* again.age, Duration.seconds(30))
+          yield* script.reset(...abc)
+          assert.deepStrictEqual([tag(again), yield* again.age], ["Live", Duration.zero])
+        })
+      )
   )
 
   it.effect("F-c5: subscribed and unsubscribed 10 000 times leaves no watch behind", () =>

@@ -39,7 +39,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that goes away", () => {
     })
   )
 
-  it.live("F-etcd-b: is followed again within a second of being ready, at the same snapshot", () =>
+  it.live("F-etcd-b: is followed again by the first attempt after it is ready, at the same snapshot", () =>
     Effect.gen(function* () {
       const server = yield* EtcdServer.make()
       const { all, view } = yield* world(server)
@@ -49,8 +49,12 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that goes away", () => {
         yield* view.frozen
         yield* Effect.sleep(Duration.millis(300 * n))
         yield* server.start
+        const attempts = view.attempts()
         const [took] = yield* Effect.timed(view.settled(3))
-        assert.isBelow(Duration.toMillis(took), 1000)
+        // One may have been under way.
+        assert.isAtMost(view.attempts() - attempts, 2)
+        // The pause before it is the longer the longer etcd took to start, which is long on a busy machine.
+        if (process.env["MUSTER_TEST_TIMED"] === "1") assert.isBelow(Duration.toMillis(took), 1000)
         yield* registered(all)
         assert.strictEqual(view.snapshot(), before)
       }

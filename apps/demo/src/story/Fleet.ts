@@ -16,6 +16,14 @@ export interface Options {
   readonly folder: string
 }
 
+/** What a server is told besides. */
+export interface More {
+  /** Flags of the server itself. */
+  readonly flags?: ReadonlyArray<string>
+  /** Flags of Node. */
+  readonly node?: ReadonlyArray<string>
+}
+
 export interface Server {
   readonly id: string
   /** Serving, as far as anybody may expect it, from its start until it is told to stop, is killed, or ends. */
@@ -38,8 +46,9 @@ export const make = Effect.fnUntraced(function* ({ service, registry, folder }: 
   const tallies = path.join(folder, "tallies")
   yield* fs.makeDirectory(tallies)
 
-  const command = (id: string) => [
+  const command = (id: string, { flags = [], node = [] }: More) => [
     "--conditions=muster-source",
+    ...node,
     program,
     "server",
     "--registry",
@@ -50,11 +59,12 @@ export const make = Effect.fnUntraced(function* ({ service, registry, folder }: 
     id,
     "--tally",
     path.join(tallies, id),
-    "--until-stdin-ends"
+    "--until-stdin-ends",
+    ...flags
   ]
 
-  const start = Effect.fn("Fleet.start")(function* (id: string) {
-    const handle = yield* ChildProcess.make(process.execPath, command(id), { forceKillAfter: "5 seconds" })
+  const start = Effect.fn("Fleet.start")(function* (id: string, more: More = {}) {
+    const handle = yield* ChildProcess.make(process.execPath, command(id, more), { forceKillAfter: "5 seconds" })
     const server: Server = { id, isServing: true, handle, words: [] }
     servers.set(id, server)
     yield* handle.all.pipe(
@@ -100,7 +110,10 @@ export const make = Effect.fnUntraced(function* ({ service, registry, folder }: 
   }
 })
 
-export type Fleet = Effect.Success<ReturnType<typeof make>>
+export type Fleet = Effect.Success<ReturnType<typeof make>> & {
+  /** Takes a server that serves off the registry, where servers do not register themselves. */
+  readonly expel?: (id: string) => Effect.Effect<void>
+}
 
 /** What a server said last. */
 export const lastWords = ({ id, words }: Server) =>

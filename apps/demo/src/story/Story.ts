@@ -48,8 +48,6 @@ export interface Told {
   readonly problems: ReadonlyArray<string>
 }
 
-const service = ServiceName.make("orders")
-
 /** How often the figures of the last requests are shown. */
 const pulse = Duration.seconds(4)
 
@@ -80,7 +78,9 @@ export const tell = Effect.fn("Story.tell")(
 const play = Effect.fnUntraced(function* (script: Script, telling: Telling.Telling, folder: string) {
   const { acts, breaks, pace, rate } = script
   const registry = yield* RegistryControl
-  const fleet = yield* Fleet.make({ service, registry: registry.target, folder })
+  const service = ServiceName.make(registry.service ?? "orders")
+  const servers = yield* Fleet.make({ service, registry: registry.serverTarget ?? registry.target, folder })
+  const fleet: Fleet.Fleet = registry.attend === undefined ? servers : yield* registry.attend(servers)
   const attempt = breaks === "failed" ? yield* impatient : yield* Policy.Attempt
 
   const evidence: Evidence = new Evidence((address) => view.nameOf(address))
@@ -110,7 +110,10 @@ const play = Effect.fnUntraced(function* (script: Script, telling: Telling.Telli
     yield* Effect.flatMap(Discovery.Discovery, ({ subscribe }) => subscribe(service))
     yield* Effect.forEach(places, stage.start, { concurrency: "unbounded", discard: true })
     if (breaks === "executedTwice") yield* repeat(stage)
-    if (breaks === "removedWhileServing") yield* expel(view.endpoints.get(stage.instance("birch")), registry.target)
+    if (breaks === "removedWhileServing") {
+      const victim = stage.instance("birch")
+      yield* fleet.expel?.(victim) ?? expel(view.endpoints.get(victim), registry.target)
+    }
     yield* Traffic.run(service, rate, evidence).pipe(
       Effect.provideService(Policy.Attempt, attempt),
       Effect.raceFirst(Effect.forEach(acts, perform, { discard: true }))
@@ -119,7 +122,7 @@ const play = Effect.fnUntraced(function* (script: Script, telling: Telling.Telli
       until(() => evidence.isComplete),
       grace
     )
-  }).pipe(Effect.provide(Customer.layer(registry.target, view)))
+  }).pipe(Effect.provide(Customer.layer(registry.resolver ?? Backend.resolver(registry.target), view)))
   evidence.close()
 
   const { phases, lostInKill, problems, removedWhileServing } = evidence

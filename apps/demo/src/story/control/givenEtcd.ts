@@ -22,7 +22,10 @@ export const layer = (given: Given) =>
       const prefix = `${given.prefix}-demo-${(yield* Random.nextIntBetween(36 ** 8, 36 ** 9)).toString(36)}`
       const operator = yield* EtcdServer.operator(hosts)
       const ask = <A>(what: () => Promise<A>) =>
-        Effect.tryPromise({ try: what, catch: (cause) => new Trouble({ message: `${name}: ${why(cause)}` }) })
+        Effect.tryPromise({
+          try: what,
+          catch: (cause) => new Trouble({ message: `${name} does not answer: ${why(cause)}` })
+        })
       const deleteOurs = Effect.asVoid(ask(() => operator.delete().prefix(`${prefix}/`).exec()))
 
       const before = yield* ask(() => operator.getAll().prefix(prefix).count())

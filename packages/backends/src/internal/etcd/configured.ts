@@ -6,6 +6,7 @@
 import * as Config from "effect/Config"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Target from "@muster/core/Target"
 import type { Options } from "../../Etcd.ts"
@@ -13,8 +14,19 @@ import type { Tls } from "../access.ts"
 
 const maybe = <A>(config: Config.Config<A>) => Config.map(Config.option(config), Option.getOrUndefined)
 
+const scheme = /^https?:\/\//
+
+/** One member; a port is never guessed. */
+const Host = Schema.Trim.check(
+  Schema.makeFilter((text) => {
+    const target = Option.getOrUndefined(Result.getSuccess(Target.parse(`direct:///${text.replace(scheme, "")}`)))
+    const isOne = target?._tag === "Direct" && target.addresses.length === 1
+    return isOne || "a host and a port, as in etcd-1:2379 or https://etcd-1:2379"
+  })
+)
+
 export const config: Config.Config<Options> = Config.all({
-  hosts: Config.Array(Schema.NonEmptyString, "HOSTS"),
+  hosts: Config.Array(Host, "HOSTS"),
   layout: maybe(Config.Literals(["muster", "go-zero", "grpc"], "LAYOUT")),
   prefix: maybe(Config.NonEmptyString("PREFIX")),
   key: maybe(Config.NonEmptyString("KEY")),

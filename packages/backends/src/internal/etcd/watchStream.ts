@@ -3,9 +3,10 @@
  *
  * etcd answers the creations on a stream in order, so the first that waits is the one that was created. What is split
  * into fragments is put together again. A silent stream is asked for a sign of life, which even an idle server gives:
- * two heartbeats without one are its death. A stream that dies fails every watch on it, once.
+ * two heartbeats after the last one it is dead. A stream that dies fails every watch on it, once.
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
@@ -82,8 +83,12 @@ export const make = Effect.fnUntraced(function* (members: Members): Effect.fn.Re
 const open = Effect.fnUntraced(function* (members: Members, heartbeat: Duration.Duration) {
   const waiting: Array<Sink> = []
   const active = new Map<string, Sink>()
+  const clock = yield* Clock.Clock
+  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  let heardAt = now()
 
   const onMessage = (response: IWatchResponse) => {
+    heardAt = now()
     if (response.created) return onCreated(response)
     const sink = active.get(response.watch_id)
     if (sink === undefined) return
@@ -143,20 +148,23 @@ const open = Effect.fnUntraced(function* (members: Members, heartbeat: Duration.
 
   /** Asks after one silent heartbeat, gives up after another. */
   const listen = Effect.gen(function* () {
+    const beat = Duration.toMillis(heartbeat)
+    let askedAfter: number | undefined
     while (true) {
-      if (yield* hearsWithin(heartbeat)) continue
-      duplex.write({ progress_request: {} })
-      if (yield* hearsWithin(heartbeat)) continue
-      const silence = Duration.format(Duration.times(heartbeat, 2))
-      return duplex.kill(GrpcError.timedOut(`the watch was silent for ${silence}`))
+      const silence = now() - heardAt
+      if (silence >= 2 * beat) {
+        const told = Duration.format(Duration.times(heartbeat, 2))
+        return duplex.kill(GrpcError.timedOut(`the watch was silent for ${told}`))
+      }
+      if (silence >= beat && askedAfter !== heardAt) {
+        askedAfter = heardAt
+        duplex.write({ progress_request: {} })
+      }
+      const rest = (silence < beat ? beat : 2 * beat) - silence
+      const [took] = yield* Effect.timed(Effect.sleep(Duration.millis(rest)))
+      // If it was us who slept (a stall, a suspend), what came meanwhile is still to be read: that counts as a sign.
+      if (Duration.toMillis(took) > rest + beat / 2) heardAt = now()
     }
-  })
-
-  /** If it was us who slept (a stall, a suspend), what came meanwhile is still to be read: that counts as a sign. */
-  const hearsWithin = Effect.fnUntraced(function* (duration: Duration.Duration) {
-    const heard = duplex.heard()
-    const [took] = yield* Effect.timed(Effect.sleep(duration))
-    return duplex.heard() !== heard || Duration.isGreaterThan(took, Duration.times(duration, 1.5))
   })
   yield* Effect.forkScoped(listen)
 
