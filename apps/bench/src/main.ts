@@ -15,7 +15,9 @@ import { etcdLeases } from "./etcdLeases.ts"
 import { etcdOutage } from "./etcdOutage.ts"
 import { etcdWatch } from "./etcdWatch.ts"
 import { localLatency } from "./localLatency.ts"
+import { pickCost } from "./pickCost.ts"
 import type { Row } from "./Row.ts"
+import { snapshotCost } from "./snapshotCost.ts"
 
 class Missed extends Schema.TaggedError<Missed>()("Missed", {}) {
   override readonly [Runtime.errorReported] = false
@@ -28,6 +30,8 @@ interface Measurement {
 }
 
 const measurements: ReadonlyArray<Measurement> = [
+  { id: "P1", rows: pickCost },
+  { id: "P3", rows: snapshotCost },
   { id: "P4", rows: localLatency },
   { id: "P4", rows: etcdLatency },
   { id: "P5", rows: etcdOutage },

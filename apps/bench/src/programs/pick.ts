@@ -1,0 +1,101 @@
+/**
+ * Picks an instance and finishes the request at once, again and again: `muster` as it is by default, `plain` as little
+ * as may be called the power of two choices over a peak EWMA, `moleculer` its list of endpoints in turn.
+ *
+ * For each line, a number of requests, it answers how many nanoseconds of its processor one of them took.
+ */
+import * as Attempt from "@muster/core/Attempt"
+import { Endpoint } from "@muster/core/Endpoint"
+import * as Outcome from "@muster/core/Outcome"
+import * as Roster from "@muster/core/Roster"
+import * as Snapshot from "@muster/core/Snapshot"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { createRequire } from "node:module"
+import { performance } from "node:perf_hooks"
+import { createInterface } from "node:readline"
+
+type Run = (times: number) => void
+
+const [name = "", endpoints = ""] = process.argv.slice(2)
+const size = Number(endpoints)
+
+const random = () => Math.random()
+
+const muster = (): Run => {
+  const decode = Schema.decodeSync(Endpoint)
+  const roster = Roster.make(Effect.runSync(Roster.options), () => {})
+  const all = Array.from({ length: size }, (_, n) =>
+    decode({ service: "orders", id: `orders-${n}`, host: `10.0.${n >> 8}.${n & 255}`, port: 4000 })
+  )
+  Roster.apply(roster, Snapshot.make(all), performance.now(), 0)
+  return (times) => {
+    for (let n = 0; n < times; n++) {
+      const attempt = Attempt.pick(roster, performance.now(), random, true)
+      if (attempt === undefined) return
+      Attempt.settle(roster, attempt, Outcome.succeeded, performance.now(), random)
+      Attempt.end(roster, attempt)
+    }
+  }
+}
+
+const plain = (): Run => {
+  const tau = 10_000
+  const latency = new Float64Array(size)
+  const updatedAt = new Float64Array(size)
+  const inFlight = new Int32Array(size)
+  return (times) => {
+    for (let n = 0; n < times; n++) {
+      const startedAt = performance.now()
+      const first = Math.floor(random() * size)
+      const other = Math.floor(random() * (size - 1))
+      const second = other < first ? other : other + 1
+      const isCheaper = latency[second] * (inFlight[second] + 1) < latency[first] * (inFlight[first] + 1)
+      const chosen = isCheaper ? second : first
+      inFlight[chosen]++
+      const now = performance.now()
+      const elapsed = now - startedAt
+      const kept = Math.exp((updatedAt[chosen] - now) / tau)
+      latency[chosen] = Math.max(elapsed, latency[chosen] * kept + elapsed * (1 - kept))
+      updatedAt[chosen] = now
+      inFlight[chosen]--
+    }
+  }
+}
+
+const moleculer = (): Run => {
+  const require = createRequire(import.meta.url)
+  const EndpointList = require("moleculer/src/registry/endpoint-list")
+  const { RoundRobin } = require("moleculer").Strategies
+  class Peer {
+    readonly node: object
+    readonly service: object
+    readonly isAvailable = true
+    constructor(_registry: unknown, _broker: unknown, node: object, service: object) {
+      this.node = node
+      this.service = service
+    }
+  }
+  const broker = { nodeID: "here" }
+  const registry = { broker, opts: { preferLocal: false } }
+  const list = new EndpointList(registry, broker, "orders", "actions", Peer, RoundRobin, {})
+  for (let n = 0; n < size; n++) list.endpoints.push(new Peer(registry, broker, { id: n }, { name: "orders" }))
+  return (times) => {
+    for (let n = 0; n < times; n++) list.next({})
+  }
+}
+
+const contenders: Readonly<Record<string, () => Run>> = { muster, plain, moleculer }
+const run = contenders[name]?.() ?? (() => {})
+
+createInterface({ input: process.stdin })
+  .on("line", (line) => {
+    const times = Number(line)
+    // What ran meanwhile on this processor has emptied its caches.
+    run(times / 2)
+    const before = process.threadCpuUsage()
+    run(times)
+    const { user, system } = process.threadCpuUsage(before)
+    process.stdout.write(`${((user + system) * 1000) / times}\n`)
+  })
+  .once("close", () => process.exit(0))
