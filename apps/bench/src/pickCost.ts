@@ -5,7 +5,7 @@
  * the same clock and the same random numbers, without health, weights, warm-up, or the last picks. At 10 000 endpoints
  * that misses caches as well, but in 200 kB, where an instance of Muster has a cache line of its own. Each program and
  * size has a process of its own, so that none is compiled for what another one does. Slices of a few milliseconds take
- * turns, each counts the time of its own thread on the processor, and the figure is the median of the ratios of
+ * turns, each counts the time that its process spent on a processor, and the figure is the median of the ratios of
  * neighbouring slices: what else the machine does hits both.
  */
 import { Effect } from "effect"
@@ -17,7 +17,7 @@ const rounds = 81
 const warmUps = 20
 const requests = 30_000
 /** Its cost grows with the number of endpoints. */
-const requestsOfMoleculer = (size: number) => Math.max(20, requests / size)
+const requestsOfMoleculer = (size: number) => Math.max(40, (10 * requests) / size)
 
 export const pickCost = Effect.gen(function* () {
   const started = yield* Effect.forEach(sizes, (size) =>

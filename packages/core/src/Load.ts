@@ -63,6 +63,10 @@ export interface Load {
   totalWeight: number
   /** Requests in flight to all. */
   inFlight: number
+  /** Requests that an instance of weight 1 had in flight if all were spread by weight. */
+  fair: number
+  /** 1 / tau. */
+  readonly perTau: number
   /** Requests and failures of all in the window, in the unit of `growth`. */
   requests: number
   failures: number
@@ -118,6 +122,8 @@ export const make = (options: Options): Load => ({
   typicalAt: 0,
   totalWeight: 0,
   inFlight: 0,
+  fair: 0,
+  perTau: 1 / options.tau,
   requests: 0,
   failures: 0,
   growth: 1,
@@ -167,6 +173,11 @@ export const leave = (self: Load, slot: number): void => {
 export const weigh = (self: Load, slot: number, to: number): void => {
   self.totalWeight += to - self.hot[slot * hotStride + weight]
   self.hot[slot * hotStride + weight] = to
+  share(self)
+}
+
+const share = (self: Load): void => {
+  self.fair = self.totalWeight > 0 ? self.inFlight / self.totalWeight : 0
 }
 
 /**
@@ -202,6 +213,7 @@ const has = (self: Load, slot: number, bit: number): boolean => (self.hot[slot *
 export const start = (self: Load, slot: number): void => {
   self.hot[slot * hotStride + inFlight]++
   self.inFlight++
+  share(self)
 }
 
 /**
@@ -213,6 +225,7 @@ export const start = (self: Load, slot: number): void => {
 export const end = (self: Load, slot: number): void => {
   const base = slot * hotStride
   self.inFlight--
+  share(self)
   if (--self.hot[base + inFlight] === 0 && has(self, slot, gone)) self.free.push(slot)
 }
 
@@ -229,6 +242,22 @@ export const end = (self: Load, slot: number): void => {
  * @since 0.1.0
  */
 export const record = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): void => {
+  const { hot } = self
+  const base = slot * hotStride
+  const before = hot[base]
+  if (outcome._tag !== "Succeeded" || before === 0 || hot[base + marks] !== 0) {
+    return recordInFull(self, slot, outcome, elapsed, now)
+  }
+  // As below, where there is nothing else to do.
+  const sample = Math.min(elapsed, hot[base + lastAnswer])
+  const kept = decay((now - hot[base + updatedAt]) * self.perTau)
+  hot[base] = Math.max(sample, before * kept + sample * (1 - kept))
+  hot[base + lastAnswer] = elapsed
+  hot[base + updatedAt] = now
+  observe(self, slot, now)
+}
+
+const recordInFull = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): void => {
   const { hot, options } = self
   const base = slot * hotStride
   const since = now - hot[base + updatedAt]
@@ -243,7 +272,7 @@ export const record = (self: Load, slot: number, outcome: Outcome, elapsed: numb
   } else {
     hot[base + expected] = Math.max(before * kept, learned(self, slot, outcome, latency(self, slot, now), elapsed))
   }
-  if (outcome._tag !== "Succeeded" || hot[base + marks] !== 0) judge(self, slot, outcome, since, now)
+  judge(self, slot, outcome, since, now)
   hot[base + updatedAt] = now
   if (before === 0 && hot[base + expected] > 0) findTypical(self, now)
 }
@@ -401,20 +430,23 @@ export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * ho
  * @since 0.1.0
  */
 export const cost = (self: Load, slot: number, rival: number, now: number): number => {
-  const { hot, options } = self
+  const { hot } = self
   const base = slot * hotStride
-  const known = hot[base + expected]
-  // As in `latency` and `pressure`, written out for the sake of the pick.
-  const own = known > 0 ? known * decay((now - hot[base + updatedAt]) / options.tau) : guess(self, rival, now)
-  const busy = (hot[base + inFlight] + 1) / (fairShare(self, hot[base + weight]) + 1)
-  return (own + options.jitter) * (hot[base + marks] === 0 ? busy : busy * aversion(self, slot, now))
+  const known = hot[base]
+  if (known === 0 || hot[base + marks] !== 0) return costInFull(self, slot, rival, now)
+  // As below, where there is nothing else to know: short enough to be compiled into the pick.
+  const x = (now - hot[base + updatedAt]) * self.perTau
+  const kept = x < 0.02 ? 1 - x * (1 - x * 0.5) : Math.exp(-x)
+  return ((known * kept + self.options.jitter) * (hot[base + inFlight] + 1)) / (self.fair * hot[base + weight] + 1)
+}
+
+const costInFull = (self: Load, slot: number, rival: number, now: number): number => {
+  const own = isKnown(self, slot) ? latency(self, slot, now) : guess(self, rival, now)
+  return (own + self.options.jitter) * pressure(self, slot, now)
 }
 
 const guess = (self: Load, rival: number, now: number): number =>
   Math.min(typicalLatency(self, now), latency(self, rival, now))
-
-/** How many requests an instance of this weight had in flight if all were spread by weight. */
-const fairShare = (self: Load, own: number): number => (own === 0 ? 0 : (self.inFlight * own) / self.totalWeight)
 
 /**
  * How long an answer is thought to take, in milliseconds; what is typical of the others as long as nothing is known.
@@ -443,7 +475,7 @@ export const latency = (self: Load, slot: number, now: number): number => {
 export const pressure = (self: Load, slot: number, now: number): number => {
   const { hot } = self
   const base = slot * hotStride
-  const busy = (hot[base + inFlight] + 1) / (fairShare(self, hot[base + weight]) + 1)
+  const busy = (hot[base + inFlight] + 1) / (self.fair * hot[base + weight] + 1)
   return hot[base + marks] === 0 ? busy : busy * aversion(self, slot, now)
 }
 

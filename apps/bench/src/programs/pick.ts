@@ -2,7 +2,7 @@
  * Picks an instance and finishes the request at once, again and again: `muster` as it is by default, `plain` as little
  * as may be called the power of two choices over a peak EWMA, `moleculer` its list of endpoints in turn.
  *
- * For each line, a number of requests, it answers how many nanoseconds of its processor one of them took.
+ * For each line, a number of requests, it answers how many nanoseconds of a processor one of them took.
  */
 import * as Attempt from "@muster/core/Attempt"
 import { Endpoint } from "@muster/core/Endpoint"
@@ -12,6 +12,7 @@ import * as Snapshot from "@muster/core/Snapshot"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { createRequire } from "node:module"
+import { dirname, join } from "node:path"
 import { performance } from "node:perf_hooks"
 import { createInterface } from "node:readline"
 
@@ -65,7 +66,8 @@ const plain = (): Run => {
 
 const moleculer = (): Run => {
   const require = createRequire(import.meta.url)
-  const EndpointList = require("moleculer/src/registry/endpoint-list")
+  // It is not exported; the class is the same that a broker picks with.
+  const EndpointList = require(join(dirname(require.resolve("moleculer")), "src/registry/endpoint-list.js"))
   const { RoundRobin } = require("moleculer").Strategies
   class Peer {
     readonly node: object
@@ -93,9 +95,9 @@ createInterface({ input: process.stdin })
     const times = Number(line)
     // What ran meanwhile on this processor has emptied its caches.
     run(times / 2)
-    const before = process.threadCpuUsage()
+    const before = process.cpuUsage()
     run(times)
-    const { user, system } = process.threadCpuUsage(before)
+    const { user, system } = process.cpuUsage(before)
     process.stdout.write(`${((user + system) * 1000) / times}\n`)
   })
   .once("close", () => process.exit(0))
