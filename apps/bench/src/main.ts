@@ -14,6 +14,7 @@ import { etcdLatency } from "./etcdLatency.ts"
 import { etcdLeases } from "./etcdLeases.ts"
 import { etcdOutage } from "./etcdOutage.ts"
 import { etcdWatch } from "./etcdWatch.ts"
+import { httpCost } from "./httpCost.ts"
 import { localLatency } from "./localLatency.ts"
 import { pickCost } from "./pickCost.ts"
 import type { Row } from "./Row.ts"
@@ -31,6 +32,7 @@ interface Measurement {
 
 const measurements: ReadonlyArray<Measurement> = [
   { id: "P1", rows: pickCost },
+  { id: "P2", rows: httpCost },
   { id: "P3", rows: snapshotCost },
   { id: "P4", rows: localLatency },
   { id: "P4", rows: etcdLatency },
