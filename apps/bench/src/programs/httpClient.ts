@@ -48,7 +48,7 @@ const measured = <E, R>(request: Effect.Effect<unknown, E, R>, times: number) =>
       { concurrency: "unbounded", discard: true }
     )
     const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9
-    const median = latencies.sort()[times >> 1]
+    const median = latencies.toSorted()[times >> 1]
     process.stdout.write(`${times / seconds} ${median}\n`)
   })
 
