@@ -25,19 +25,22 @@ export const pickCost = Effect.gen(function* () {
       size: Effect.succeed(size),
       muster: Child.start("pick", ["muster", String(size)]),
       plain: Child.start("pick", ["plain", String(size)]),
-      moleculer: Child.start("pick", ["moleculer", String(size)])
+      moleculer: Child.start("pick", ["moleculer", String(size)]),
+      grpc: Child.start("pick", ["grpc", String(size)])
     })
   )
   const programs = started.map((all) => ({ ...all, ...nothing() }))
   for (let round = -warmUps; round < rounds; round++) {
-    for (const { size, muster, plain, moleculer, times, plainTimes, peerTimes } of programs) {
+    for (const { size, muster, plain, moleculer, grpc, times, plainTimes, moleculerTimes, grpcTimes } of programs) {
       const time = yield* timed(muster, requests)
       const plainTime = yield* timed(plain, requests)
-      const peerTime = yield* timed(moleculer, requestsOfMoleculer(size))
+      const moleculerTime = yield* timed(moleculer, requestsOfMoleculer(size))
+      const grpcTime = yield* timed(grpc, requests)
       if (round < 0) continue
       times.push(time)
       plainTimes.push(plainTime)
-      peerTimes.push(peerTime)
+      moleculerTimes.push(moleculerTime)
+      grpcTimes.push(grpcTime)
     }
   }
   const few = programs[0]?.times ?? []
@@ -47,8 +50,11 @@ export const pickCost = Effect.gen(function* () {
       against(`pick + finish, ${size} endpoints, against plain two choices`, times, plainTimes, 1.5)
     ),
     against("pick + finish, 10000 endpoints against 10", many, few, 1.2),
-    ...programs.map(({ size, times, peerTimes }) =>
-      against(`pick + finish, ${size} endpoints, beside Moleculer's EndpointList.next`, times, peerTimes)
+    ...programs.map(({ size, times, grpcTimes }) =>
+      against(`pick + finish, ${size} endpoints, beside a pick of grpc-js weighted_round_robin`, times, grpcTimes)
+    ),
+    ...programs.map(({ size, times, moleculerTimes }) =>
+      against(`pick + finish, ${size} endpoints, beside Moleculer's EndpointList.next`, times, moleculerTimes)
     )
   ]
 }).pipe(Effect.scoped)
@@ -56,10 +62,11 @@ export const pickCost = Effect.gen(function* () {
 interface Measured {
   readonly times: Array<number>
   readonly plainTimes: Array<number>
-  readonly peerTimes: Array<number>
+  readonly moleculerTimes: Array<number>
+  readonly grpcTimes: Array<number>
 }
 
-const nothing = (): Measured => ({ times: [], plainTimes: [], peerTimes: [] })
+const nothing = (): Measured => ({ times: [], plainTimes: [], moleculerTimes: [], grpcTimes: [] })
 
 const timed = (program: Child.Child, times: number) =>
   Effect.map(Effect.andThen(program.tell(String(times)), program.hear), Number)

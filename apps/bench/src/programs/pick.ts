@@ -1,6 +1,7 @@
 /**
  * Picks an instance and finishes the request at once, again and again: `muster` as it is by default, `plain` as little
- * as may be called the power of two choices over a peak EWMA, `moleculer` its list of endpoints in turn.
+ * as may be called the power of two choices over a peak EWMA, `moleculer` its list of endpoints in turn, `grpc` the
+ * picker of grpc-js for weighted round robin.
  *
  * For each line, a number of requests, it answers how many nanoseconds of a processor one of them took.
  */
@@ -11,10 +12,13 @@ import * as Roster from "@muster/core/Roster"
 import * as Snapshot from "@muster/core/Snapshot"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { createRequire } from "node:module"
+import * as Predicate from "effect/Predicate"
+import { readFileSync } from "node:fs"
+import { createRequire, registerHooks } from "node:module"
 import { dirname, join } from "node:path"
 import { performance } from "node:perf_hooks"
 import { createInterface } from "node:readline"
+import { pathToFileURL } from "node:url"
 
 type Run = (times: number) => void
 
@@ -95,7 +99,44 @@ const moleculer = (): Run => {
   }
 }
 
-const contenders: Readonly<Record<string, () => Run>> = { muster, plain, moleculer }
+/** What is used here of a picker of grpc-js. */
+interface Picker {
+  readonly pick: (request: object) => object
+}
+
+type PickerClass = new (children: ReadonlyArray<object>, hear: null) => Picker
+
+const isPickerClass = (value: unknown): value is PickerClass => typeof value === "function"
+
+const grpc = (): Run => {
+  const require = createRequire(import.meta.url)
+  const file = require.resolve("@grpc/grpc-js/build/src/load-balancer-weighted-round-robin.js")
+  // The class is private to its file.
+  registerHooks({
+    load: (url, context, next) => {
+      const loaded = next(url, context)
+      if (url !== pathToFileURL(file).href) return loaded
+      const source = `${readFileSync(file, "utf8")}\nexports.Picker = WeightedRoundRobinPicker`
+      return { ...loaded, format: "commonjs", source }
+    }
+  })
+  const loaded: unknown = require(file)
+  const Picker = Predicate.hasProperty(loaded, "Picker") ? loaded.Picker : undefined
+  if (!isPickerClass(Picker)) return () => {}
+  const subchannel = { getWrappedSubchannel: () => subchannel }
+  const complete = { pickResultType: 0, subchannel, status: null, onCallStarted: null, onCallEnded: null }
+  const children = Array.from({ length: size }, (_, n) => ({
+    endpointName: `orders-${n}`,
+    weight: 1 + (n % 3),
+    picker: { pick: () => complete }
+  }))
+  const picker = new Picker(children, null)
+  return (times) => {
+    for (let n = 0; n < times; n++) picker.pick({})
+  }
+}
+
+const contenders: Readonly<Record<string, () => Run>> = { muster, plain, moleculer, grpc }
 const run = contenders[name]?.() ?? (() => {})
 
 createInterface({ input: process.stdin })
