@@ -1,4 +1,4 @@
-// Runs Muster's programs on a machine that has nothing but some Node and npm: `node scripts/boot.mjs demo|test|faults|bench|soak …`.
+// Runs Muster's programs on a machine that has nothing but some Node and npm: `node scripts/boot.mjs demo|test|…`.
 // Installs the locked dependencies when they are missing or do not match package-lock.json, one install at a time, and
 // then starts the pinned Node, which runs the TypeScript sources. Standard output belongs to the started program alone.
 // `installed` only notes that an install by hand is up to date. Must itself run on Node 18: built-in modules only.
@@ -23,6 +23,7 @@ const programs = {
   demo: ["--conditions=muster-source", join(root, "apps/demo/src/main.ts")],
   soak: ["--expose-gc", "--conditions=muster-source", join(root, "apps/soak/src/main.ts")],
   bench: ["--conditions=muster-source", join(root, "apps/bench/src/main.ts")],
+  simulate: ["--conditions=muster-source", join(root, "apps/simulate/src/main.ts")],
   test: [vitest, "run"],
   faults: [join(root, "scripts/faults.ts")]
 }
@@ -165,7 +166,7 @@ const main = async ([what, ...args]) => {
       throw new Error(`the dependencies could not be installed: ${error.message}`)
     })
   }
-  if (what === "test" || what === "faults") provideServers(say)
+  provideServers(say, what)
   process.exitCode = await run(findNode(), [...programs[what], ...args], { cwd: root, stdio: "inherit" })
 }
 

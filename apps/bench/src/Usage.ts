@@ -4,11 +4,15 @@
 import { Effect, Schema, Stdio, Stream } from "effect"
 import type * as Child from "./Child.ts"
 
-/** The figures of one moment: time and processor time in microseconds, memory in bytes, and what has been done so far. */
+/**
+ * The figures of one moment: time and processor time in microseconds, memory in bytes, and what has been done so far.
+ * What is alive is only known after a collection (`node --expose-gc`), which is made when `heap` is asked for.
+ */
 const Usage = Schema.Struct({
   at: Schema.Finite,
   cpu: Schema.Finite,
   resident: Schema.Finite,
+  heap: Schema.Finite,
   sockets: Schema.Finite,
   done: Schema.Finite
 })
@@ -19,13 +23,15 @@ const fromLine = Schema.decodeEffect(Schema.fromJsonString(Usage))
 export const report = (done: () => number) =>
   Effect.gen(function* () {
     const { stdin } = yield* Stdio.Stdio
-    yield* Stream.runForEach(Stream.splitLines(Stream.decodeText(stdin)), () =>
+    yield* Stream.runForEach(Stream.splitLines(Stream.decodeText(stdin)), (what) =>
       Effect.sync(() => {
+        if (what === "heap") globalThis.gc?.()
         const { system, user } = process.cpuUsage()
         const usage: typeof Usage.Type = {
           at: Number(process.hrtime.bigint() / 1000n),
           cpu: system + user,
           resident: process.memoryUsage.rss(),
+          heap: process.memoryUsage().heapUsed,
           sockets: process.getActiveResourcesInfo().filter((kind) => kind === "TCPSocketWrap").length,
           done: done()
         }
@@ -34,14 +40,18 @@ export const report = (done: () => number) =>
     )
   })
 
-const ask = (child: Child.Child) => Effect.andThen(child.tell("usage"), Effect.flatMap(child.hear, fromLine))
+const ask = (child: Child.Child, what = "usage") =>
+  Effect.andThen(child.tell(what), Effect.flatMap(child.hear, fromLine))
+
+/** What is alive in a program, in megabytes. */
+export const alive = (child: Child.Child) => Effect.map(ask(child, "heap"), ({ heap }) => heap / 1e6)
 
 /** What the programs use while something goes on. */
 export const during = <A, E, R>(children: ReadonlyArray<Child.Child>, effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
-    const before = yield* Effect.forEach(children, ask)
+    const before = yield* Effect.forEach(children, (child) => ask(child))
     yield* effect
-    const after = yield* Effect.forEach(children, ask)
+    const after = yield* Effect.forEach(children, (child) => ask(child))
     return after.map((end, place) => {
       const start = before[place] ?? end
       return {

@@ -1,7 +1,8 @@
 /**
  * P10: one process that keeps 1 000 instances registered in etcd, at the default time to live of 10 s.
  *
- * Against the limits, and beside as many leases of etcd3 in another process over the same time.
+ * Against the limits, and beside as many leases of etcd3, and as many renewed with the typed stubs alone, each in another
+ * process over the same time.
  */
 import { Effect } from "effect"
 import * as EtcdServer from "../../../packages/backends/test/fixtures/EtcdServer.ts"
@@ -22,12 +23,16 @@ export const etcdLeases = Effect.gen(function* () {
   yield* peer.hear
   yield* Effect.sleep("7 seconds")
   const others = (yield* streams) - own
-  const [one, other] = yield* Usage.during([muster, peer], Effect.sleep("20 seconds"))
-  if (one === undefined || other === undefined) return []
+  const bare = yield* Child.start("etcdBareLeases", [server.address, String(instances)])
+  yield* bare.hear
+  yield* Effect.sleep("3 seconds")
+  const [one, other, least] = yield* Usage.during([muster, peer, bare], Effect.sleep("20 seconds"))
+  if (one === undefined || other === undefined || least === undefined) return []
 
   return [
     row("processor, against 2 % of a core", one.core, "% of a core", 2, 1),
     row("processor, beside leases of etcd3", one.core, "% of a core", other.core),
+    row("processor, beside bare renewals over one stream", one.core, "% of a core", least.core),
     row("renewals a second, beside leases of etcd3", one.rate, "renewals", other.rate),
     row("keepalive streams", own, "streams", 1, 1),
     row("keepalive streams, beside leases of etcd3", own, "streams", others)

@@ -14,11 +14,8 @@ import * as Child from "./Child.ts"
 import { make, quantile } from "./Row.ts"
 import * as Stubs from "./stubs.ts"
 
-const outages = [
-  { seconds: 1, rounds: 5 },
-  { seconds: 3, rounds: 3 },
-  { seconds: 10, rounds: 2 }
-]
+const outages = [1, 3, 10]
+const rounds = 3
 const services = 5
 const instances = 4
 
@@ -70,7 +67,7 @@ export const etcdOutage = Effect.gen(function* () {
     }
   })
 
-  const rows = yield* Effect.forEach(outages, ({ rounds, seconds }) =>
+  const rows = yield* Effect.forEach(outages, (seconds) =>
     Effect.map(Effect.replicateEffect(round(seconds), rounds), (measured) => {
       const median = (what: keyof (typeof measured)[number]) =>
         quantile(

@@ -64,7 +64,8 @@ const commits = (file: string): Effect.Effect<Seen, never, Scope.Scope> =>
     const read = () => String(version.get()?.["data_version"])
     let known = read()
     let wake: ((at: bigint) => void) | undefined
-    // A notice may come a moment before the commit can be seen, and then there is no other one.
+    // A notice may come a moment before the commit can be seen, and then there is no other one: on a busy machine the
+    // commit may even come later than all these looks, and is then found by the next slow one.
     const look = (again = 100) => {
       const current = read()
       if (current === known) {
@@ -79,6 +80,10 @@ const commits = (file: string): Effect.Effect<Seen, never, Scope.Scope> =>
       (watcher) => Effect.sync(() => watcher.close())
     )
     return Effect.callback<bigint>((resume) => {
-      wake = (at) => resume(Effect.succeed(at))
+      const slowly = setInterval(look, 50, 0)
+      wake = (at) => {
+        clearInterval(slowly)
+        resume(Effect.succeed(at))
+      }
     })
   })

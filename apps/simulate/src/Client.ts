@@ -8,7 +8,7 @@ import type { Snapshot } from "@muster/core"
 import type { Random } from "./Seeded.ts"
 import type { Code, Server } from "./Servers.ts"
 
-export interface Client {
+interface Client {
   /** The list changed. */
   readonly follow: (snapshot: Snapshot.Snapshot, now: number) => void
   /** Chooses a server for a flight, −1 for none; `earlier` are the flights of the same request that failed. */
@@ -18,16 +18,18 @@ export interface Client {
 }
 
 /** What a balancer may know. Only the oracle looks at the servers; only Prequal's model asks them, as its probes would. */
-export interface World {
+interface World {
   readonly servers: ReadonlyArray<Server>
   readonly random: Random
+  /** Where this client is, where that counts. */
+  readonly zone: string | undefined
   /** Hears what happens to instances, where a balancer tells. */
   readonly log: (event: { readonly at: number; readonly server: number; readonly what: string }) => void
 }
 
 export type Make = (world: World) => Client
 
-/** The servers of a list that is not draining, by their ports. */
+/** The server of an endpoint, by its port. */
 export const serverOf = (endpoint: { readonly port: number }): number => endpoint.port - 1
 
 /** The wall clock of a simulation starts here. */

@@ -9,6 +9,7 @@ import { Endpoint, Guard, Policy, RetryBudget } from "@muster/core"
 import { Duration, Effect } from "effect"
 import * as Agenda from "./Agenda.ts"
 import { epoch, type Make } from "./Client.ts"
+import * as Flights from "./Flights.ts"
 import * as Histogram from "./Histogram.ts"
 import * as Seeded from "./Seeded.ts"
 import * as Servers from "./Servers.ts"
@@ -18,6 +19,8 @@ export interface Scene {
   /** The servers listed at first; by default all. */
   readonly listed?: ReadonlyArray<number> | undefined
   readonly weights?: ReadonlyArray<number> | undefined
+  /** The zones of the servers, and of the clients, which take turns. */
+  readonly zones?: ReadonlyArray<string> | undefined
   readonly clients: number
   /** Requests per second of all clients together; more than one: for an equal part of the time each, in turn. */
   readonly rates: ReadonlyArray<number>
@@ -32,7 +35,7 @@ export interface Scene {
 }
 
 /** What a script may change. */
-export interface Stage {
+interface Stage {
   readonly servers: ReadonlyArray<Servers.Server>
   /** Lists a server; `startedAt` in milliseconds of the simulation says when its process started. */
   readonly put: (server: number, startedAt?: number) => void
@@ -72,6 +75,7 @@ export const run = (scene: Scene, make: Make, seed: number): Result => {
   const clients = Array.from({ length: scene.clients }, (_, client) =>
     make({
       servers: scene.servers,
+      zone: scene.zones?.[client % scene.zones.length],
       random: Seeded.make(7919 * seed + 31 * client + 3_000_003),
       log: (event) => events.push(event)
     })
@@ -81,7 +85,7 @@ export const run = (scene: Scene, make: Make, seed: number): Result => {
 
   let guarded = Guard.replace(
     Guard.empty,
-    (scene.listed ?? scene.servers.keys().toArray()).map((server) => endpoint(server, scene.weights?.[server] ?? 1, 0))
+    (scene.listed ?? scene.servers.map((_, server) => server)).map((server) => endpoint(scene, server, 0))
   )
   const publish = (next: Guard.Guarded, now: number) => {
     if (next.snapshot !== guarded.snapshot) for (const client of clients) client.follow(next.snapshot, now)
@@ -92,17 +96,14 @@ export const run = (scene: Scene, make: Make, seed: number): Result => {
   for (const client of clients) client.follow(guarded.snapshot, 0)
 
   const agenda = Agenda.make()
-  const spare: Array<number> = []
-  const flights = makeFlights()
-  const earlier: Array<ReadonlyArray<number> | undefined> = []
+  const flights = Flights.make()
 
   /** Sends one attempt of a request; `before` are the flights of its earlier ones. */
   const send = (client: number, now: number, beganAt: number, size: number, before: ReadonlyArray<number>) => {
-    const flight = spare.pop() ?? flights.count++
-    if (flight >= flights.client.length) grow(flights)
+    const flight = Flights.take(flights)
     const server = clients[client].choose(flight, now, size, before)
     if (server < 0) {
-      spare.push(flight)
+      flights.spare.push(flight)
       return fail(beganAt, before)
     }
     const at = Math.floor(now / 1000)
@@ -126,7 +127,7 @@ export const run = (scene: Scene, make: Make, seed: number): Result => {
     flights.sentAt[flight] = now
     flights.beganAt[flight] = beganAt
     flights.size[flight] = size
-    earlier[flight] = before
+    flights.earlier[flight] = before
     Agenda.push(agenda, end, flight)
   }
 
@@ -137,7 +138,7 @@ export const run = (scene: Scene, make: Make, seed: number): Result => {
   }
 
   const release = (before: ReadonlyArray<number>) => {
-    for (let index = 0; index < before.length; index++) spare.push(before[index])
+    for (let index = 0; index < before.length; index++) flights.spare.push(before[index])
   }
 
   const land = (flight: number, now: number) => {
@@ -147,10 +148,10 @@ export const run = (scene: Scene, make: Make, seed: number): Result => {
     const beganAt = flights.beganAt[flight]
     clients[client].settle(flight, server, asCode[code], now - flights.sentAt[flight], now)
     if (code === Servers.refused) publish(Guard.refused(guarded, idOf(server)), now)
-    const before = earlier[flight] ?? []
+    const before = flights.earlier[flight]
     if (code === Servers.answered) {
       Histogram.record(latencies, now - beganAt)
-      spare.push(flight)
+      flights.spare.push(flight)
       return release(before)
     }
     const tried = before.length === 0 ? [flight] : [...before, flight]
@@ -178,7 +179,7 @@ export const run = (scene: Scene, make: Make, seed: number): Result => {
         servers: scene.servers,
         put: (server, startedAt) => {
           const wall = startedAt === undefined ? 0 : epoch + startedAt
-          change([{ _tag: "Put", endpoint: endpoint(server, scene.weights?.[server] ?? 1, wall) }], actsAt)
+          change([{ _tag: "Put", endpoint: endpoint(scene, server, wall) }], actsAt)
         },
         remove: (...servers) =>
           change(
@@ -207,36 +208,13 @@ const asCode: ReadonlyArray<Servers.Code> = [0, 1, 2, 3, 4, 5]
 
 const idOf = (server: number) => Endpoint.InstanceId.make(`s${server}`)
 
-const endpoint = (server: number, weight: number, startedAt: number): Endpoint.Endpoint =>
+const endpoint = ({ weights, zones }: Scene, server: number, startedAt: number): Endpoint.Endpoint =>
   new Endpoint.Endpoint({
     service: Endpoint.ServiceName.make("orders"),
     id: idOf(server),
     host: "10.0.0.1",
     port: server + 1,
-    weight,
-    startedAt
+    weight: weights?.[server] ?? 1,
+    startedAt,
+    ...(zones === undefined ? {} : { zone: zones[server % zones.length] })
   })
-
-const makeFlights = () => ({
-  count: 0,
-  client: new Int32Array(1024),
-  server: new Int32Array(1024),
-  code: new Uint8Array(1024),
-  sentAt: new Float64Array(1024),
-  beganAt: new Float64Array(1024),
-  size: new Float64Array(1024)
-})
-
-const grow = (flights: ReturnType<typeof makeFlights>): void => {
-  const length = 2 * flights.client.length
-  const copy = <A extends Int32Array | Uint8Array | Float64Array>(from: A, to: A): A => {
-    to.set(from)
-    return to
-  }
-  flights.client = copy(flights.client, new Int32Array(length))
-  flights.server = copy(flights.server, new Int32Array(length))
-  flights.code = copy(flights.code, new Uint8Array(length))
-  flights.sentAt = copy(flights.sentAt, new Float64Array(length))
-  flights.beganAt = copy(flights.beganAt, new Float64Array(length))
-  flights.size = copy(flights.size, new Float64Array(length))
-}

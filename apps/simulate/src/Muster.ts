@@ -17,14 +17,22 @@ const outcomes: ReadonlyArray<Outcome.Outcome> = [
   Outcome.failed
 ]
 
-/** A client with this policy; every request is one that may be repeated. */
+/** A client with this policy; every request is one that may be repeated. `made` is shown the roster of each client. */
 export const make =
-  (policy: Pick.Policy, options: Partial<Roster.Options> = {}): Make =>
-  ({ random, log }) => {
-    const roster = Roster.make({ ...defaults, policy, ...options }, (event) => {
-      if (event._tag !== "HealthChanged") return
-      log({ at: event.at, server: serverOf(event.endpoint), what: event.health._tag })
-    })
+  (
+    policy: Pick.Policy,
+    options: Partial<Roster.Options> = {},
+    made: (roster: Roster.Roster) => void = () => {}
+  ): Make =>
+  ({ random, log, zone }) => {
+    const roster = Roster.make(
+      { ...defaults, zones: { ...defaults.zones, own: zone }, policy, ...options },
+      (event) => {
+        if (event._tag !== "HealthChanged") return
+        log({ at: event.at, server: serverOf(event.endpoint), what: event.health._tag })
+      }
+    )
+    made(roster)
     const attempts: Array<Attempt.Attempt> = []
     return {
       follow: (snapshot, now) => Roster.apply(roster, snapshot, now, epoch + now),

@@ -18,13 +18,13 @@ export const pushedBack = 3
 /** The caller gave up. */
 export const gaveUp = 4
 /** The application says 500, or gRPC's code Unknown. */
-export const broke = 5
+const broke = 5
 
 export type Code = 0 | 1 | 2 | 3 | 4 | 5
 
 export interface Server {
   /** Requests that are worked on at once. */
-  workers: number
+  readonly workers: number
   /** How long work of size 1 takes, milliseconds. */
   mean: number
   /** A server that just started is so many times slower … */
@@ -40,8 +40,9 @@ export interface Server {
   errors: number
   /** With so many requests waiting it pushes back instead. */
   room: number
-  /** When each worker is free. */
+  /** When each worker is free, and which one is first. */
   readonly free: Float64Array
+  first: number
   /** Completions of what it accepted, for those who ask how busy it is. */
   readonly completions: Agenda.Agenda
   /** The last answer: how, and after how many milliseconds. */
@@ -59,6 +60,7 @@ export const make = (fields: { readonly workers: number; readonly mean: number }
   errors: 0,
   room: Infinity,
   free: new Float64Array(fields.workers),
+  first: 0,
   completions: Agenda.make(),
   code: answered,
   after: 0
@@ -72,9 +74,9 @@ export const submit = (self: Server, now: number, size: number, random: Random):
   if (code !== answered && self.failsAfter !== undefined) return answer(self, code, self.failsAfter)
   if (self.errors > 0 && random() < self.errors) return answer(self, failed, self.failsAfter ?? 1)
   if (inFlight(self, now) >= self.workers + self.room) return answer(self, pushedBack, 1)
-  const worker = firstFree(self)
-  const end = Math.max(now, self.free[worker]) + size * pace(self, now)
-  self.free[worker] = end
+  const end = startsAt(self, now) + size * pace(self, now)
+  self.free[self.first] = end
+  self.first = firstFree(self)
   Agenda.push(self.completions, end, 0)
   answer(self, code, end - now)
 }
@@ -87,7 +89,7 @@ export const pace = (self: Server, now: number): number => {
 }
 
 /** When a request that arrives now would be worked on. */
-export const startsAt = (self: Server, now: number): number => Math.max(now, self.free[firstFree(self)])
+export const startsAt = (self: Server, now: number): number => Math.max(now, self.free[self.first])
 
 /** How many requests it has accepted and not answered. */
 export const inFlight = (self: Server, now: number): number => {

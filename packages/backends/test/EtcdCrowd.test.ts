@@ -4,6 +4,7 @@ import type { Etcd3 } from "etcd3"
 import { type Change, Endpoint } from "@muster/core"
 import { connect, put, word } from "./fixtures/etcdClient.ts"
 import * as EtcdServer from "./fixtures/EtcdServer.ts"
+import * as OwnTime from "./fixtures/ownTime.ts"
 import * as TcpProxy from "./fixtures/TcpProxy.ts"
 import { changed, instance, reset } from "./RegistryContract.ts"
 
@@ -27,6 +28,22 @@ const write = (operator: Etcd3, endpoints: ReadonlyArray<Endpoint.Endpoint>) =>
   )
 
 describe.skipIf(EtcdServer.isMissing)("many at once in etcd", () => {
+  it.live("a listing and its watch of 10 000 endpoints are open in less than a second of our own", () =>
+    Effect.gen(function* () {
+      const server = yield* EtcdServer.make()
+      const operator = yield* EtcdServer.operator([server.address])
+      yield* write(
+        operator,
+        Array.makeBy(10_000, (n) => instance(n))
+      )
+      const client = yield* connect([server.address], {}, patient)
+      const [took, queue] = yield* OwnTime.timed(Effect.tap(client.follow(), reset))
+      assert.isBelow(Duration.toMillis(took), 1000)
+      yield* put(operator, 10_000)
+      assert.strictEqual(word(yield* changed(queue)), "+i-10000")
+    })
+  )
+
   it.live(
     "F-etcd-b: 1 000 services of 100 endpoints need one connection and one stream, and resume over the next ones",
     () =>

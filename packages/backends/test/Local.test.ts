@@ -114,6 +114,18 @@ const test = (name: string, body: Effect.Effect<void, unknown, Layer.Success<typ
 
 describe("Local, its faults", () => {
   test(
+    "F-c5: opens nothing any more once its layer was released, and says so",
+    Effect.gen(function* () {
+      const { context, registry } = yield* Effect.scoped(another)
+      assert.strictEqual(yield* reason(registry.register(instance(1), ttl)), "Unavailable")
+      const watching = Effect.scoped(Effect.flatMap(watch(orders), Queue.take))
+      assert.strictEqual(yield* Effect.provide(watchFails(watching), context), "Unavailable")
+      yield* register(2)
+      assert.deepStrictEqual(yield* list(orders), [instance(2).address])
+    })
+  )
+
+  test(
     "F-local-a: keeps every lease and resumes every watch after its folder was away for three times the time to live",
     Effect.gen(function* () {
       const { folder } = yield* Place

@@ -12,6 +12,7 @@ import * as Load from "./Load.ts"
 import * as Outcome from "./Outcome.ts"
 import * as Recent from "./Recent.ts"
 import * as Roster from "./Roster.ts"
+import * as Zones from "./Zones.ts"
 
 /**
  * One request on its way to an instance.
@@ -37,7 +38,7 @@ export interface Attempt {
  *
  * `after` are the earlier attempts of the same request: their instances are left out, nothing is probed, and unless
  * they were all refused, an instance that asked to be left alone is none. `repeatable` says that the request may be sent
- * again if it fails; others are kept from probing as long as possible.
+ * again if it fails; others are kept from probing as long as possible. `key` says which requests belong together.
  *
  * @category combinators
  * @since 0.1.0
@@ -47,16 +48,17 @@ export const pick = (
   now: number,
   random: () => number,
   repeatable: boolean,
-  after?: ReadonlyArray<Attempt>
+  after?: ReadonlyArray<Attempt>,
+  key?: string | undefined
 ): Attempt | undefined => {
-  if (after !== undefined && after.length > 0) return pickElsewhere(self, now, random, after)
+  if (after !== undefined && after.length > 0) return pickElsewhere(self, now, random, after, key)
   if (now >= (repeatable ? self.probeAt : self.lateProbeAt)) {
     const due = probe(self, now, repeatable)
     if (due !== undefined) return due
   }
-  const from = self.inUse.size > 0 ? self.inUse : self.reserve
+  const from = self.inUse.size > 0 ? Zones.choose(self.zones, self.inUse, random, key) : self.reserve
   if (from.size === 0) return undefined
-  return begin(self, self.options.policy(from, self.load, now, random), now, false)
+  return begin(self, self.options.policy(from, self.load, now, random, key), now, false)
 }
 
 /**
@@ -120,7 +122,8 @@ const pickElsewhere = (
   self: Roster.Roster,
   now: number,
   random: () => number,
-  after: ReadonlyArray<Attempt>
+  after: ReadonlyArray<Attempt>,
+  key: string | undefined
 ): Attempt | undefined => {
   const wasRefused = after.every(({ outcome }) => outcome?._tag === "Refused")
   const tried = new Set(after.flatMap(({ member }) => (member.departed ? [] : [member.slot])))
@@ -128,7 +131,7 @@ const pickElsewhere = (
     const aside = [...tried].filter((slot) => Candidates.has(from, slot))
     const weights = aside.map((slot) => from.weights[slot])
     for (const slot of aside) Candidates.remove(from, slot)
-    const slot = from.size > 0 ? self.options.policy(from, self.load, now, random) : undefined
+    const slot = from.size > 0 ? self.options.policy(from, self.load, now, random, key) : undefined
     aside.forEach((slot, index) => Candidates.add(from, slot, weights[index]))
     if (slot !== undefined && (wasRefused || !Load.isPushedBack(self.load, slot, now))) {
       return begin(self, slot, now, false)
@@ -170,7 +173,7 @@ const settleProbe = (
     case "Interrupted":
       return Roster.dispatch(self, member, { _tag: "ProbeCancelled", at: now })
     case "Succeeded":
-      Load.pardon(self.load, member.slot, elapsed)
+      Load.pardon(self.load, member.slot, elapsed, now)
       return Roster.dispatch(self, member, { _tag: "Succeeded", at: now })
     default:
       return judge(self, member, outcome, now, random)

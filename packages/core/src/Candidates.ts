@@ -14,6 +14,11 @@ interface Group {
   total: number
   /** How many weigh less than `bound`. */
   lighter: number
+  /** No weight in this group has been greater. */
+  heaviest: number
+  /** Where a weighted round robin stands here, and how far behind its share the group is. */
+  turn: number
+  credit: number
 }
 
 /**
@@ -25,7 +30,7 @@ interface Group {
 export interface Candidates {
   size: number
   total: number
-  /** Where round robin stands. */
+  /** Where round robin stands; negative before the first turn. */
   turn: number
   readonly groups: Array<Group>
   /** By slot: the weight, 0 for those that are not members. */
@@ -42,7 +47,7 @@ export interface Candidates {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (): Candidates => ({ size: 0, total: 0, turn: 0, groups: [], weights: [], places: [], drawn: 0 })
+export const make = (): Candidates => ({ size: 0, total: 0, turn: -1, groups: [], weights: [], places: [], drawn: 0 })
 
 /**
  * Whether the slot is a member.
@@ -68,6 +73,7 @@ export const add = (self: Candidates, slot: number, weight: number): void => {
   self.places[slot] = group.slots.push(slot) - 1
   group.total += weight
   group.lighter += Number(weight < group.bound)
+  group.heaviest = Math.max(group.heaviest, weight)
   self.total += weight
   self.size++
 }
@@ -185,7 +191,7 @@ const groupFor = (self: Candidates, weight: number): Group => {
   const bound = 2 ** Math.ceil(Math.log2(weight))
   const known = self.groups.find((group) => group.bound === bound)
   if (known !== undefined) return known
-  const group = { bound, slots: [], total: 0, lighter: 0 }
+  const group = { bound, slots: [], total: 0, lighter: 0, heaviest: 0, turn: -1, credit: 0 }
   self.groups.push(group)
   return group
 }

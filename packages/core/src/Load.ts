@@ -13,6 +13,7 @@
  */
 import type { Outcome } from "./Outcome.ts"
 import * as Recent from "./Recent.ts"
+import * as Reports from "./internal/reports.ts"
 
 /**
  * The constants of the measurement, durations in milliseconds.
@@ -21,13 +22,15 @@ import * as Recent from "./Recent.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Time constant of the latency's moving average. */
+  /** Time constant with which a latency is forgotten. */
   readonly tau: number
+  /** The number of answers over which latency and requests in flight are averaged. */
+  readonly memory: number
   /** The latency of an instance when nothing was measured anywhere. */
   readonly firstEstimate: number
   /** So many answers of an instance make its latency known; until then it is not compared. */
   readonly answersToKnow: number
-  /** Costs that differ by no more than this share are the same. */
+  /** Latencies that differ by no more than this share are the same. */
   readonly noise: number
   /** Added to every latency, so that what a busy event loop adds to a fast answer decides nothing. */
   readonly jitter: number
@@ -57,7 +60,13 @@ export interface Load {
   /** The last choices. */
   readonly recent: Recent.Recent
   slots: number
-  /** Latency of those that were not measured yet, and when it was found. */
+  /** By slot: a number that every client derives from the instance in the same way. */
+  readonly seeds: Array<number>
+  /** Grows whenever somebody joins, leaves, or is given another weight. */
+  version: number
+  /** What the instances said of themselves. */
+  readonly reports: Reports.Reports
+  /** Latency of those that were not measured yet, 0 when nobody was, and when it was found. */
   typical: number
   typicalAt: number
   totalWeight: number
@@ -72,15 +81,18 @@ export interface Load {
 }
 
 const hotStride = 8
-/** The latency to expect; 0 until it is known. */
+/** The latency to expect; not positive until it is known, then less what was seen so far. */
 const expected = 0
 const updatedAt = 1
 const inFlight = 2
 const weight = 3
-const lastAnswer = 4
+/** How many times it answered. */
+const answers = 4
 const windowRequests = 5
 /** A sum of marks; 0 for an instance of which nothing else has to be known. */
 const marks = 6
+/** How many are usually in flight. */
+const usual = 7
 
 /** Some of its latest requests went wrong. */
 const troubled = 1
@@ -96,10 +108,9 @@ const failing = 0
 const windowFailures = 1
 const streak = 2
 const unanswered = 3
-const answers = 4
-const pushedBackUntil = 5
-const warmAt = 6
-const warmRate = 7
+const pushedBackUntil = 4
+const warmAt = 5
+const warmRate = 6
 
 /**
  * Room for instances, without any.
@@ -114,7 +125,10 @@ export const make = (options: Options): Load => ({
   free: [],
   recent: Recent.make(),
   slots: 0,
-  typical: options.firstEstimate,
+  seeds: [],
+  version: 0,
+  reports: Reports.make(),
+  typical: 0,
   typicalAt: 0,
   totalWeight: 0,
   inFlight: 0,
@@ -126,11 +140,12 @@ export const make = (options: Options): Load => ({
 
 /**
  * A clean slot for an instance of this weight: its latency is what is typical of the others until it is measured.
+ * `seed` is a hash of what identifies the instance everywhere; by default the slot, which nobody else knows.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const join = (self: Load, ownWeight: number, now: number): number => {
+export const join = (self: Load, ownWeight: number, now: number, seed?: number): number => {
   const slot = self.free.pop() ?? self.slots++
   if (self.hot.length < self.slots * hotStride) {
     self.hot = grown(self.hot)
@@ -139,7 +154,8 @@ export const join = (self: Load, ownWeight: number, now: number): number => {
   self.hot.fill(0, slot * hotStride, (slot + 1) * hotStride)
   self.cold.fill(0, slot * coldStride, (slot + 1) * coldStride)
   self.hot[slot * hotStride + updatedAt] = now
-  self.hot[slot * hotStride + lastAnswer] = Infinity
+  self.seeds[slot] = seed ?? slot
+  Reports.forget(self.reports, slot)
   Recent.forget(self.recent, slot)
   weigh(self, slot, ownWeight)
   findTypical(self, now)
@@ -167,6 +183,7 @@ export const leave = (self: Load, slot: number): void => {
 export const weigh = (self: Load, slot: number, to: number): void => {
   self.totalWeight += to - self.hot[slot * hotStride + weight]
   self.hot[slot * hotStride + weight] = to
+  self.version++
 }
 
 /**
@@ -219,11 +236,12 @@ export const end = (self: Load, slot: number): void => {
 /**
  * Takes note of how an attempt turned out after `elapsed` milliseconds.
  *
- * Latency is a peak-sensitive moving average, max(x, e·w + x·(1 − w)) with w = exp(−dt/tau): up at once, down slowly
- * (Finagle, "Peak EWMA"). Here x is the faster of two answers in a row, because one slow answer is no slow instance.
- * Only an answer can lower it, so failing fast never looks fast. The failure rate moves by one part in `failureMemory`
- * for each answer and twice as far for each further failure of a streak: 1 % of errors stays near 0.01 at any request
- * rate, four failures in a row reach 0.7. Floating point throughout, so nothing drifts.
+ * Latency is an average over the last `memory` answers, or over the last `tau` where there were fewer. It was Finagle's
+ * "Peak EWMA", up at once and down slowly, until the simulator showed that a peak measures how often an instance is
+ * asked: of one that answers a thousand times the slowest answer is found, of one that answered twice it is not, and the
+ * slow one looked like the others. Only an answer can lower it, so failing fast never looks fast. The failure rate moves
+ * by one part in `failureMemory` for each answer and twice as far for each further failure of a streak: 1 % of errors
+ * stays near 0.01 at any request rate, four failures in a row reach 0.7. Floating point throughout, so nothing drifts.
  *
  * @category combinators
  * @since 0.1.0
@@ -234,23 +252,37 @@ export const record = (self: Load, slot: number, outcome: Outcome, elapsed: numb
   const since = now - hot[base + updatedAt]
   const before = hot[base + expected]
   const kept = decay(since / options.tau)
-  if (outcome._tag === "Succeeded") {
-    const sample = Math.min(elapsed, hot[base + lastAnswer])
-    hot[base + expected] =
-      before > 0 ? Math.max(sample, before * kept + sample * (1 - kept)) : firstLatency(self, slot, sample)
-    hot[base + lastAnswer] = elapsed
+  const answered = outcome._tag === "Succeeded"
+  if (answered) {
+    hot[base + expected] = averaged(self, slot, before, kept, elapsed)
     observe(self, slot, now)
   } else {
     hot[base + expected] = Math.max(before * kept, learned(self, slot, outcome, latency(self, slot, now), elapsed))
   }
-  if (outcome._tag !== "Succeeded" || hot[base + marks] !== 0) judge(self, slot, outcome, since, now)
+  const others = Math.max(0, hot[base + inFlight] - 1)
+  hot[base + usual] += (others - hot[base + usual]) * Math.max(1 - kept, 1 / options.memory)
+  if (!answered || hot[base + marks] !== 0) judge(self, slot, outcome, since, now)
   hot[base + updatedAt] = now
-  if (before === 0 && hot[base + expected] > 0) findTypical(self, now)
+  if (before <= 0 && hot[base + expected] > 0) findTypical(self, now)
 }
 
-/** The first latency that is known after so many answers; 0 while there were too few. */
-const firstLatency = (self: Load, slot: number, sample: number): number =>
-  ++self.cold[slot * coldStride + answers] < self.options.answersToKnow ? 0 : sample
+/**
+ * The latency after an answer, negative while there were too few to know it.
+ *
+ * The first answers count for more, each as one of those that there were. What is typical of the others counts as two
+ * more, because a lucky first answer would attract what a cold or just restored instance cannot bear.
+ */
+const averaged = (self: Load, slot: number, before: number, kept: number, elapsed: number): number => {
+  const { hot, options } = self
+  const count = ++hot[slot * hotStride + answers]
+  if (count > options.memory) return before + (elapsed - before) * Math.max(1 - kept, 1 / options.memory)
+  const prior = self.typical > 0 ? priorAnswers : 0
+  const mean = before === 0 ? (prior > 0 ? self.typical : elapsed) : Math.abs(before)
+  const after = mean + (elapsed - mean) * Math.max(1 / (count + prior), 1 - kept, 1 / options.memory)
+  return count < options.answersToKnow ? -after : after
+}
+
+const priorAnswers = 2
 
 /**
  * What an attempt without an answer says of the latency; 0 when that is no more than was expected.
@@ -343,15 +375,18 @@ const countInUnits = (self: Load, unit: number): void => {
 }
 
 /**
- * Forgets the failures of an instance that proved to be well, and takes the latency of that proof for its own.
+ * Forgets the failures of an instance that proved to be well. That proof is the first answer of its new life, in which
+ * it is not known to be faster than the others.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const pardon = (self: Load, slot: number, elapsed: number): void => {
+export const pardon = (self: Load, slot: number, elapsed: number, now: number): void => {
   const base = slot * hotStride
-  self.hot[base + expected] = elapsed
-  self.hot[base + lastAnswer] = elapsed
+  self.hot[base + expected] = 0
+  findTypical(self, now)
+  self.hot[base + expected] = -Math.max(elapsed, self.typical)
+  self.hot[base + answers] = 1
   self.hot[base + windowRequests] = 0
   self.cold.fill(0, slot * coldStride, slot * coldStride + pushedBackUntil + 1)
   mark(self, slot, troubled + pushedBack, false)
@@ -392,7 +427,13 @@ export const warmth = (self: Load, slot: number, now: number): number => {
 export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * hotStride + expected] > 0
 
 /**
- * What it would cost to send one more request there rather than to `rival`: latency × `pressure`.
+ * What it would cost to send one more request there rather than to `rival`.
+ *
+ * Where their latencies are the same within the noise, that is its `pressure` alone: latency is an estimate, while what
+ * is in flight is known exactly. Else it is latency × (in flight + 1) / (usually in flight + 1), raised by failures and
+ * push-back. An instance takes as long as it does *with* what it usually has in flight, so only what is beyond that
+ * makes it slower: by Little's law the quotient is what the next answer will take. A product of latency and requests in
+ * flight would send every sixth request to one that is six times slower while the fast ones have six workers each.
  *
  * What is typical of the others is expected of an instance whose latency is not known, but never more than of its rival:
  * it is given the chance to become known.
@@ -401,13 +442,52 @@ export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * ho
  * @since 0.1.0
  */
 export const cost = (self: Load, slot: number, rival: number, now: number): number => {
-  const { hot, options } = self
+  const { hot } = self
   const base = slot * hotStride
-  const known = hot[base + expected]
-  // As in `latency` and `pressure`, written out for the sake of the pick.
-  const own = known > 0 ? known * decay((now - hot[base + updatedAt]) / options.tau) : guess(self, rival, now)
-  const busy = (hot[base + inFlight] + 1) / (fairShare(self, hot[base + weight]) + 1)
-  return (own + options.jitter) * (hot[base + marks] === 0 ? busy : busy * aversion(self, slot, now))
+  const own = comparable(self, slot, rival, now)
+  const isTie = isSame(self, own, comparable(self, rival, slot, now))
+  const busy = hot[base + inFlight] + 1
+  const cost = isTie ? busy / (fairShare(self, hot[base + weight]) + 1) : (own * busy) / (hot[base + usual] + 1)
+  return hot[base + marks] === 0 ? cost : cost * handicap(self, slot, now)
+}
+
+/**
+ * How many requests are usually in flight there.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const usuallyInFlight = (self: Load, slot: number): number => self.hot[slot * hotStride + usual]
+
+/**
+ * What it would cost to send one more request there rather than to any instance of another latency: what the next answer
+ * is thought to take, raised by failures and push-back.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const costAlone = (self: Load, slot: number, now: number): number =>
+  ((latency(self, slot, now) * (requestsInFlight(self, slot) + 1)) / (usuallyInFlight(self, slot) + 1)) *
+  handicap(self, slot, now)
+
+/**
+ * Whether two instances take equally long, within the noise.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const isAlike = (self: Load, one: number, other: number, now: number): boolean =>
+  isSame(self, comparable(self, one, other, now), comparable(self, other, one, now))
+
+const isSame = ({ options }: Load, one: number, other: number): boolean =>
+  one <= other * (1 + options.noise) && other <= one * (1 + options.noise)
+
+/** The latency of an instance that is compared with another one. */
+const comparable = (self: Load, slot: number, rival: number, now: number): number => {
+  const base = slot * hotStride
+  const known = self.hot[base + expected]
+  const { jitter, tau } = self.options
+  return jitter + (known > 0 ? known * decay((now - self.hot[base + updatedAt]) / tau) : guess(self, rival, now))
 }
 
 const guess = (self: Load, rival: number, now: number): number =>
@@ -425,7 +505,7 @@ const fairShare = (self: Load, own: number): number => (own === 0 ? 0 : (self.in
 export const latency = (self: Load, slot: number, now: number): number => {
   const base = slot * hotStride
   const estimate = self.hot[base + expected]
-  return estimate === 0
+  return estimate <= 0
     ? typicalLatency(self, now)
     : estimate * decay((now - self.hot[base + updatedAt]) / self.options.tau)
 }
@@ -434,8 +514,7 @@ export const latency = (self: Load, slot: number, now: number): number => {
  * How busy and how broken an instance is, whatever its latency: (in flight + 1), raised by failures and push-back.
  *
  * In flight is relative to what this instance would have if all were spread by weight, so that the shares stay what the
- * weights say. Failures divide by the eighth power of the success rate: 1 % of errors costs 8 %, which is noise; a
- * streak of two costs 5 times as much, of three 50 times, of four 10 000 times.
+ * weights say.
  *
  * @category getters
  * @since 0.1.0
@@ -444,15 +523,23 @@ export const pressure = (self: Load, slot: number, now: number): number => {
   const { hot } = self
   const base = slot * hotStride
   const busy = (hot[base + inFlight] + 1) / (fairShare(self, hot[base + weight]) + 1)
-  return hot[base + marks] === 0 ? busy : busy * aversion(self, slot, now)
+  return hot[base + marks] === 0 ? busy : busy * handicap(self, slot, now)
 }
 
-/** By how much failures and push-back raise the pressure. */
-const aversion = (self: Load, slot: number, now: number): number => {
+/**
+ * How many times as much an instance costs because of failures and push-back: 1 for one without.
+ *
+ * Failures divide by the eighth power of the success rate, and a quarter more than nothing is still nothing: 1 % of
+ * errors costs 8 %, which is noise; a streak of two costs 4 times as much, of three 40 times, of four 10 000 times.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const handicap = (self: Load, slot: number, now: number): number => {
   const success = Math.max(0.05, 1 - failureRate(self, slot, now))
   const squared = success * success
   const fourth = squared * squared
-  return (isPushedBack(self, slot, now) ? pushBackFactor : 1) / (fourth * fourth)
+  return (isPushedBack(self, slot, now) ? pushBackFactor : 1) * Math.max(1, 0.8 / (fourth * fourth))
 }
 
 /** An instance that asked to be left alone loses against any other that is not quite broken itself. */
@@ -478,6 +565,32 @@ export const failureRate = (self: Load, slot: number, now: number): number =>
  */
 export const isPushedBack = (self: Load, slot: number, now: number): boolean =>
   has(self, slot, pushedBack) && self.cold[slot * coldStride + pushedBackUntil] > now
+
+/**
+ * For how many milliseconds more the instance asked to be left alone.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const pushedBackFor = (self: Load, slot: number, now: number): number =>
+  isPushedBack(self, slot, now) ? self.cold[slot * coldStride + pushedBackUntil] - now : 0
+
+/**
+ * When something was last heard of an instance, or when it joined.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const heardAt = (self: Load, slot: number): number => self.hot[slot * hotStride + updatedAt]
+
+/**
+ * The weight of an instance; negative once it has left.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const weightOf = (self: Load, slot: number): number =>
+  has(self, slot, gone) ? -1 : self.hot[slot * hotStride + weight]
 
 /**
  * How many requests are in flight.
@@ -518,8 +631,8 @@ const grown = (cells: Float64Array): Float64Array => {
   return more
 }
 
-const typicalLatency = (self: Load, now: number): number =>
-  self.typical * decay((now - self.typicalAt) / self.options.tau)
+const typicalLatency = ({ options, typical, typicalAt }: Load, now: number): number =>
+  typical === 0 ? options.firstEstimate : typical * decay((now - typicalAt) / options.tau)
 
 /** So many measurements are enough for a median. */
 const sampled = 64
@@ -530,10 +643,10 @@ const findTypical = (self: Load, now: number): void => {
   const measured: Array<number> = []
   for (let slot = 0; slot < self.slots; slot += stride) {
     const base = slot * hotStride
-    if (self.hot[base + expected] === 0 || has(self, slot, gone)) continue
+    if (self.hot[base + expected] <= 0 || has(self, slot, gone)) continue
     measured.push(self.hot[base + expected] * decay((now - self.hot[base + updatedAt]) / self.options.tau))
   }
   measured.sort((a, b) => a - b)
-  self.typical = measured[(measured.length - 1) >> 1] ?? self.options.firstEstimate
+  self.typical = measured[(measured.length - 1) >> 1] ?? 0
   self.typicalAt = now
 }

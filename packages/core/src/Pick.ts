@@ -24,6 +24,10 @@ export type Policy = (
   key?: string | undefined
 ) => number
 
+export * from "./pick/hotCold.ts"
 export * from "./pick/leastLoaded.ts"
 export * from "./pick/p2c.ts"
+export * from "./pick/ringHash.ts"
 export * from "./pick/roundRobin.ts"
+export * from "./pick/smoothRoundRobin.ts"
+export * from "./pick/weightedRandom.ts"

@@ -7,9 +7,12 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Schedule from "effect/Schedule"
+import type { ServiceName } from "./Endpoint.ts"
 import type * as Guard from "./Guard.ts"
 import type * as Health from "./Health.ts"
 import * as Pick from "./Pick.ts"
+import type * as Subsets from "./Subset.ts"
+import type * as Zones from "./Zones.ts"
 
 /**
  * Doubles from 100 ms up to 2 s, each delay ± 20 %, for ever. The cap bounds how late a registry that is back is
@@ -394,6 +397,17 @@ export const Gather = Context.Reference<Duration.Duration>("@muster/core/Policy/
 export const PageSize = Context.Reference<number>("@muster/core/Policy/PageSize", { defaultValue: () => 1000 })
 
 /**
+ * How many full reads one client has under way at once; the deadlines of the others begin with their turn. So a client of
+ * a thousand services is not so busy with the answers to some that it takes the others for lost. Default: 16.
+ *
+ * @category registries
+ * @since 0.1.0
+ */
+export const ReadConcurrency = Context.Reference<number>("@muster/core/Policy/ReadConcurrency", {
+  defaultValue: () => 16
+})
+
+/**
  * How many bytes an entry may have to be read at all. Default: 64 KiB.
  *
  * @category registries
@@ -450,7 +464,8 @@ export const Hedge = Context.Reference<
 >("@muster/core/Policy/Hedge", { defaultValue: () => undefined })
 
 /**
- * How one of two instances is chosen: by latency and requests in flight. Default: `Pick.p2c`.
+ * How an instance is chosen: one of the policies of `Pick`, or a function of your own. Default: `Pick.p2c`, the cheaper
+ * of two by latency and requests in flight.
  *
  * @category balancing
  * @since 0.1.0
@@ -458,15 +473,61 @@ export const Hedge = Context.Reference<
 export const Choose = Context.Reference<Pick.Policy>("@muster/core/Policy/Choose", { defaultValue: () => Pick.p2c })
 
 /**
- * How latency is remembered: the time constant of the moving average, the estimate when nobody has answered yet, how
- * many answers make the latency of an instance known, the share by which two costs may differ and still be the same, and
- * what is added to every latency because an event loop adds as much by chance.
- * Defaults: 10 s, 30 ms (Finagle's and linkerd2's), 5, a quarter, 5 ms (Kratos').
+ * The zone of this client, as in `Endpoint.zone`: requests stay there as far as its capacity suffices. Default: unknown,
+ * and zones do not count.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const Zone = Context.Reference<string | undefined>("@muster/core/Policy/Zone", { defaultValue: () => undefined })
+
+/**
+ * What spills over from one zone to others: `clients` are the numbers of clients in each zone, relative to each other,
+ * by which the share of capacity that a zone needs is known; with fewer than `minimumSize` instances in use, zones do
+ * not count. Defaults: every zone has as many clients as any other; 6 (Envoy's).
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const Spill = Context.Reference<Omit<Zones.Options, "own">>("@muster/core/Policy/Spill", {
+  defaultValue: () => ({ clients: {}, minimumSize: 6 })
+})
+
+/**
+ * How many instances of a large service this client uses, so that not everybody is connected to everybody: on average
+ * `size`, of a service that has at least `above`. It takes a client that says who it is: `id`, and `service` where it is
+ * registered itself, which makes the subsets of all clients fit together (`Subset`). Defaults: 20; 50; nobody, and
+ * everybody is used.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const Subset = Context.Reference<
+  Subsets.Options & {
+    readonly client: { readonly id: string; readonly service?: ServiceName | undefined } | undefined
+  }
+>("@muster/core/Policy/Subset", { defaultValue: () => ({ size: 20, above: 50, client: undefined }) })
+
+/**
+ * Whether a server says with each answer how busy it is (`LoadReport`), by which `Pick.hotCold` chooses. Default: yes.
+ *
+ * @category balancing
+ * @since 0.1.0
+ */
+export const ReportLoad = Context.Reference<boolean>("@muster/core/Policy/ReportLoad", { defaultValue: () => true })
+
+/**
+ * How latency is remembered: over how many answers it is averaged, with which time constant it is forgotten where there
+ * are fewer, the estimate when nobody has answered yet, how many answers make the latency of an instance known, the
+ * share by which two latencies may differ and still be the same, and what is added to every latency because an event
+ * loop adds as much by chance.
+ * Defaults: 32, 20 s (one that was slow is asked again half a minute later), 30 ms (linkerd2's), 2, a half, 5 ms (Kratos').
  *
  * @category balancing
  * @since 0.1.0
  */
 export const Latency = Context.Reference<{
+  readonly memory: number
   readonly tau: Duration.Duration
   readonly firstEstimate: Duration.Duration
   readonly answersToKnow: number
@@ -474,10 +535,11 @@ export const Latency = Context.Reference<{
   readonly jitter: Duration.Duration
 }>("@muster/core/Policy/Latency", {
   defaultValue: () => ({
-    tau: Duration.seconds(10),
+    memory: 32,
+    tau: Duration.seconds(20),
     firstEstimate: Duration.millis(30),
-    answersToKnow: 5,
-    noise: 0.25,
+    answersToKnow: 2,
+    noise: 0.5,
     jitter: Duration.millis(5)
   })
 })

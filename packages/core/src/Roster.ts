@@ -11,11 +11,13 @@ import * as Effect from "effect/Effect"
 import * as Candidates from "./Candidates.ts"
 import type { Endpoint, InstanceId } from "./Endpoint.ts"
 import * as Health from "./Health.ts"
+import { hashOf } from "./internal/hash.ts"
 import * as Load from "./Load.ts"
 import type * as Pick from "./Pick.ts"
 import * as Policy from "./Policy.ts"
 import * as Recent from "./Recent.ts"
 import * as Snapshot from "./Snapshot.ts"
+import * as Zones from "./Zones.ts"
 
 /**
  * How a roster chooses, measures and judges.
@@ -28,6 +30,7 @@ export interface Options {
   readonly load: Load.Options
   readonly health: Health.Options
   readonly warmUp: { readonly duration: Duration.Duration; readonly floor: number }
+  readonly zones: Zones.Options
 }
 
 /**
@@ -43,6 +46,7 @@ export const options: Effect.Effect<Options> = Effect.gen(function* () {
   return {
     policy: yield* Policy.Choose,
     load: {
+      memory: latency.memory,
       tau: Duration.toMillis(latency.tau),
       firstEstimate: Duration.toMillis(latency.firstEstimate),
       answersToKnow: latency.answersToKnow,
@@ -54,7 +58,8 @@ export const options: Effect.Effect<Options> = Effect.gen(function* () {
       maxPushBack: Duration.toMillis(failures.maxPushBack)
     },
     health,
-    warmUp: yield* Policy.WarmUp
+    warmUp: yield* Policy.WarmUp,
+    zones: { own: yield* Policy.Zone, ...(yield* Policy.Spill) }
   }
 })
 
@@ -105,6 +110,8 @@ export interface Roster {
   loaded: boolean
   /** What a pick chooses from; in a panic the ejected ones as well. */
   readonly inUse: Candidates.Candidates
+  /** The same by zone. */
+  readonly zones: Zones.Zones
   readonly ejected: Candidates.Candidates
   /** Draining or without weight: used when there is nothing else. */
   readonly reserve: Candidates.Candidates
@@ -134,6 +141,7 @@ export const make = (options: Options, emit: (event: Event) => void): Roster => 
   snapshot: Snapshot.empty,
   loaded: false,
   inUse: Candidates.make(),
+  zones: Zones.make(options.zones),
   ejected: Candidates.make(),
   reserve: Candidates.make(),
   panic: false,
@@ -218,10 +226,11 @@ export const dispatch = (self: Roster, member: Member, event: Health.Event): voi
 
 const join = (self: Roster, endpoint: Endpoint, startedAt: number, now: number): void => {
   const health = Health.started(startedAt, Duration.toMillis(self.options.warmUp.duration), now)
-  const slot = Load.join(self.load, endpoint.weight, now)
+  const slot = Load.join(self.load, endpoint.weight, now, hashOf(endpoint.id))
   const member: Member = { id: endpoint.id, slot, endpoint, health, departed: false }
   self.members.set(endpoint.id, member)
   self.bySlot[slot] = member
+  Zones.locate(self.zones, slot, endpoint.zone)
   self.endpoints[slot] = endpoint
   Load.watch(self.load, slot, health._tag !== "Healthy")
   if (health._tag === "Warming") warm(self, member, health)
@@ -233,6 +242,7 @@ const leave = (self: Roster, member: Member, now: number): void => {
   renounce(self, member)
   member.departed = true
   self.members.delete(member.id)
+  Zones.forget(self.zones, member.slot)
   Load.leave(self.load, member.slot)
   self.emit({ _tag: "Left", at: now, endpoint: member.endpoint })
 }
@@ -243,6 +253,7 @@ const update = (self: Roster, member: Member, endpoint: Endpoint): void => {
   member.endpoint = endpoint
   self.endpoints[member.slot] = endpoint
   Load.weigh(self.load, member.slot, endpoint.weight)
+  Zones.locate(self.zones, member.slot, endpoint.zone)
   claim(self, member)
 }
 
@@ -276,13 +287,23 @@ const renounce = (self: Roster, member: Member): void => {
 /** Puts a member that counts for its address where its health and its intention say. */
 const place = (self: Roster, { slot, endpoint, health }: Member): void => {
   if (endpoint.draining || endpoint.weight === 0) return Candidates.add(self.reserve, slot, 1)
-  if (Health.isInUse(health)) return Candidates.add(self.inUse, slot, endpoint.weight)
+  if (Health.isInUse(health)) return use(self, slot, endpoint.weight)
   Candidates.add(self.ejected, slot, endpoint.weight)
-  if (self.panic) Candidates.add(self.inUse, slot, endpoint.weight)
+  if (self.panic) use(self, slot, endpoint.weight)
+}
+
+const use = (self: Roster, slot: number, weight: number): void => {
+  Candidates.add(self.inUse, slot, weight)
+  Zones.add(self.zones, slot, weight)
+}
+
+const spare = (self: Roster, slot: number): void => {
+  Candidates.remove(self.inUse, slot)
+  Zones.remove(self.zones, slot)
 }
 
 const displace = (self: Roster, { slot }: Member): void => {
-  Candidates.remove(self.inUse, slot)
+  spare(self, slot)
   Candidates.remove(self.ejected, slot)
   Candidates.remove(self.reserve, slot)
 }
@@ -305,8 +326,8 @@ const balance = (self: Roster): void => {
     const { health } = self.bySlot[slot]
     self.probeAt = Math.min(self.probeAt, Health.probeAt(health, true))
     self.lateProbeAt = Math.min(self.lateProbeAt, Health.probeAt(health, false))
-    if (panic && !self.panic) Candidates.add(self.inUse, slot, self.ejected.weights[slot])
-    if (!panic && self.panic) Candidates.remove(self.inUse, slot)
+    if (panic && !self.panic) use(self, slot, self.ejected.weights[slot])
+    if (!panic && self.panic) spare(self, slot)
   }
   self.panic = panic
 }

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { Health } from "@muster/core"
 import { recorded } from "./fixtures/arbitrary.ts"
-import { defaults } from "./fixtures/Simulation.ts"
+import { defaults } from "./fixtures/instances.ts"
 
 const step = Health.step(defaults.health)
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Load, Outcome } from "@muster/core"
-import { defaults, seeded } from "./fixtures/Simulation.ts"
+import { defaults, seeded } from "./fixtures/instances.ts"
 
 const fresh = (instances = 1) => {
   const load = Load.make(defaults.load)
@@ -15,44 +15,65 @@ const known = (load: Load.Load, slot: number, latency: number, now = 0) => {
 const close = (actual: number, expected: number, within = 1e-3) => assert.approximately(actual, expected, within)
 
 describe("Load", () => {
-  it("takes slower answers for the latency at once, and faster ones slowly", () => {
+  it("averages the latency over the last answers, the first ones counting for more", () => {
     const { load, slots } = fresh()
     known(load, slots[0], 20)
-    Load.record(load, slots[0], Outcome.succeeded, 200, 90)
-    Load.record(load, slots[0], Outcome.succeeded, 210, 100)
-    close(Load.latency(load, slots[0], 100), 200)
-    Load.record(load, slots[0], Outcome.succeeded, 20, 10_100)
-    close(Load.latency(load, slots[0], 10_100), 200 * Math.exp(-1) + 20 * (1 - Math.exp(-1)))
+    Load.record(load, slots[0], Outcome.succeeded, 52, 0)
+    close(Load.latency(load, slots[0], 0), 20 + 32 / 8)
+    for (let answer = 0; answer < 500; answer++) Load.record(load, slots[0], Outcome.succeeded, 20, 0)
+    Load.record(load, slots[0], Outcome.succeeded, 52, 0)
+    close(Load.latency(load, slots[0], 0), 21)
+    Load.record(load, slots[0], Outcome.succeeded, 121, 20_000)
+    close(Load.latency(load, slots[0], 20_000), 121 - 100 * Math.exp(-1))
   })
 
-  it("does not take one slow answer for a slow instance", () => {
-    const { load, slots } = fresh()
-    known(load, slots[0], 20)
-    Load.record(load, slots[0], Outcome.succeeded, 500, 0)
-    close(Load.latency(load, slots[0], 0), 20)
+  it("does not take one slow answer for a slow instance, nor a lucky first one for a fast one", () => {
+    const { load, slots } = fresh(2)
+    for (let answer = 0; answer < 100; answer++) Load.record(load, slots[0], Outcome.succeeded, 20, 0)
+    for (const answer of [1, 20]) Load.record(load, slots[1], Outcome.succeeded, answer, 0)
+    assert.isTrue(Load.isAlike(load, slots[0], slots[1], 0))
+    for (let answer = 0; answer < 100; answer++) Load.record(load, slots[1], Outcome.succeeded, 20, 0)
+    Load.record(load, slots[0], Outcome.succeeded, 400, 0)
+    assert.isTrue(Load.isAlike(load, slots[0], slots[1], 0))
+    Load.record(load, slots[0], Outcome.succeeded, 400, 0)
+    assert.isFalse(Load.isAlike(load, slots[0], slots[1], 0))
   })
 
-  it("forgets a latency with a time constant of 10 s, and reading changes nothing", () => {
+  it("compares what is in flight with what usually is, where latencies differ", () => {
+    const { load, slots } = fresh(2)
+    known(load, slots[1], 200)
+    for (let request = 0; request < 8; request++) Load.start(load, slots[0])
+    for (let answer = 0; answer < 200; answer++) Load.record(load, slots[0], Outcome.succeeded, 20, 0)
+    const [fast, slow] = slots.map((slot, index) => Load.cost(load, slot, slots[1 - index], 0))
+    close(fast, ((20 + 5) * 9) / 8, 0.2)
+    close(slow, 200 + 5, 0.1)
+    for (let request = 0; request < 60; request++) Load.start(load, slots[0])
+    assert.isAbove(Load.cost(load, slots[0], slots[1], 0), Load.cost(load, slots[1], slots[0], 0))
+  })
+
+  it("forgets a latency with a time constant of 20 s, and reading changes nothing", () => {
     const { load, slots } = fresh()
     known(load, slots[0], 100)
-    for (let now = 0; now < 10_000; now += 100) Load.cost(load, slots[0], slots[0], now)
-    close(Load.latency(load, slots[0], 10_000), 100 * Math.exp(-1))
-    close(Load.latency(load, slots[0], 10_000), 100 * Math.exp(-1))
+    for (let now = 0; now < 20_000; now += 100) Load.cost(load, slots[0], slots[0], now)
+    close(Load.latency(load, slots[0], 20_000), 100 * Math.exp(-1))
+    close(Load.latency(load, slots[0], 20_000), 100 * Math.exp(-1))
   })
 
-  it("knows a latency after five answers, and expects of the others the median of what it knows, or 30 ms", () => {
+  it("knows a latency after two answers, and expects of the others the median of what it knows, or 30 ms", () => {
     const { load, slots } = fresh(4)
     close(Load.latency(load, slots[0], 0), 30)
-    for (const answer of [500, 100, 50, 5]) Load.record(load, slots[0], Outcome.succeeded, answer, 0)
+    Load.record(load, slots[0], Outcome.succeeded, 7, 0)
     assert.isFalse(Load.isKnown(load, slots[0]))
-    Load.record(load, slots[0], Outcome.succeeded, 5, 0)
+    close(Load.latency(load, slots[0], 0), 30)
+    Load.record(load, slots[0], Outcome.succeeded, 3, 0)
     assert.isTrue(Load.isKnown(load, slots[0]))
     close(Load.latency(load, slots[0], 0), 5)
     close(Load.latency(load, slots[3], 0), 5)
-    known(load, slots[1], 7)
+    known(load, slots[1], 12)
     known(load, slots[2], 100)
-    close(Load.latency(load, slots[3], 0), 7)
-    close(Load.latency(load, Load.join(load, 1, 0), 0), 7)
+    close(Load.latency(load, slots[1], 0), (2 * 5 + 5 * 12) / 7)
+    close(Load.latency(load, slots[3], 0), 10)
+    close(Load.latency(load, Load.join(load, 1, 0), 0), 10)
   })
 
   it("never takes failing fast for being fast, but a slow failure for being slow", () => {
@@ -89,9 +110,9 @@ describe("Load", () => {
       return Load.pressure(load, slots[0], at)
     })
     assert.isBelow(pressures[0], 2)
-    assert.isAbove(pressures[1], 4)
-    assert.isAbove(pressures[2], 40)
-    assert.isAbove(pressures[3], 5000)
+    assert.isAbove(pressures[1], 3)
+    assert.isAbove(pressures[2], 30)
+    assert.isAbove(pressures[3], 4000)
     assert.strictEqual(Load.evidence(load, slots[0]).streak, 4)
     Load.record(load, slots[0], Outcome.succeeded, 1, 5)
     assert.strictEqual(Load.evidence(load, slots[0]).streak, 0)
@@ -162,8 +183,10 @@ describe("Load", () => {
   it("forgives an instance that proved to be well", () => {
     const { load, slots } = fresh()
     for (let request = 0; request < 5; request++) Load.record(load, slots[0], Outcome.failed, 2000, 0)
-    Load.pardon(load, slots[0], 20)
-    close(Load.latency(load, slots[0], 0), 20)
+    Load.pardon(load, slots[0], 20, 0)
+    assert.isFalse(Load.isKnown(load, slots[0]))
+    Load.record(load, slots[0], Outcome.succeeded, 40, 0)
+    close(Load.latency(load, slots[0], 0), 30)
     assert.strictEqual(Load.failureRate(load, slots[0], 0), 0)
     assert.strictEqual(Load.evidence(load, slots[0]).successRate, 1)
   })

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Attempt, Endpoint, Recent, Roster, Snapshot } from "@muster/core"
-import { defaults, endpoint, epoch, seeded } from "./fixtures/Simulation.ts"
+import { defaults, endpoint, epoch, seeded } from "./fixtures/instances.ts"
 
 const names = (choice: ReturnType<typeof Roster.choices>[number]) =>
   choice.compared.map(({ endpoint }) => endpoint.id).toSorted()

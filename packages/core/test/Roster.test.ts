@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { Attempt, type Change, type Endpoint, Health, Load, Outcome, Roster, Snapshot } from "@muster/core"
 import { delta, id, Move } from "./fixtures/arbitrary.ts"
-import { defaults, endpoint, epoch, seeded } from "./fixtures/Simulation.ts"
+import { defaults, endpoint, epoch, seeded } from "./fixtures/instances.ts"
 
 /** A roster, a clock and a list that the test moves. */
 const setUp = (...endpoints: ReadonlyArray<Endpoint.Endpoint>) => {
@@ -202,7 +202,8 @@ describe("Roster", () => {
     world.world.now += 1000
     const probe = world.pick()
     if (probe !== undefined) world.finish(probe, Outcome.succeeded)
-    assert.approximately(Load.latency(world.roster.load, hanging[0].member.slot, world.world.now), 20, 1)
+    assert.strictEqual(Load.failureRate(world.roster.load, hanging[0].member.slot, world.world.now), 0)
+    assert.isAtMost(Load.latency(world.roster.load, hanging[0].member.slot, world.world.now), 30)
   })
 
   it("does not bring an instance that left back when its probe is answered", () => {

@@ -71,6 +71,30 @@ export const idempotent: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Eff
 )
 
 /**
+ * The key of a request: requests with the same key belong to the same instance, if the policy is `Pick.ringHash`.
+ * Default: none has one.
+ *
+ * By what a request says: `Layer.succeed(BalancedHttpClient.Key, (request) => request.headers["x-customer"])`; by what
+ * the program knows: `keyed`.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Key = Context.Reference<(request: HttpClientRequest.HttpClientRequest) => string | undefined>(
+  "@muster/runtime/BalancedHttpClient/Key",
+  { defaultValue: () => () => undefined }
+)
+
+/**
+ * Gives all requests of an effect this key.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const keyed = (key: string): (<A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) =>
+  Effect.provideService(Key, () => key)
+
+/**
  * The client over the one below it.
  *
  * @category constructors
@@ -94,7 +118,7 @@ export const make = Effect.gen(function* () {
     response.stream.pipe(Stream.runDrain, Effect.timeoutOption(within), Effect.ignore, Effect.forkIn(scope))
 
   const send = (call: Call, after: ReadonlyArray<Attempt>): Effect.Effect<Response, Failure> => {
-    const { isRepeatable, limits, request, target } = call
+    const { isRepeatable, key, limits, request, target } = call
     const made = [...after]
     const begun = Latch.makeUnsafe(false)
 
@@ -106,9 +130,13 @@ export const make = Effect.gen(function* () {
             made.push(attempt)
             begun.openUnsafe()
             const sent = below.execute(addressed(request, target, endpoint, attempt.time))
-            return Effect.map(sent, (response) => HeldResponse.make(response, attempt.hold()))
+            return Effect.map(sent, (response) => {
+              const report = Exchange.reportOf(response)
+              if (report !== undefined) attempt.note(report)
+              return HeldResponse.make(response, attempt.hold())
+            })
           },
-          { classify, isRepeatable, isHedge, after: [...made] }
+          { classify, isRepeatable, isHedge, after: [...made], key }
         )
       )
 
@@ -176,6 +204,7 @@ export const make = Effect.gen(function* () {
           target,
           limits: fiber.getRef(Policy.Attempt),
           hedge: fiber.getRef(Policy.Hedge),
+          key: fiber.getRef(Key)(request),
           isRepeatable: isIdempotent && Exchange.isReplayable(request)
         }
         return Effect.catchTag(send(call, []), "BalancerError", (error) => Effect.fail(transportError(request, error)))
@@ -211,6 +240,7 @@ interface Call {
   readonly target: Target
   readonly limits: (typeof Policy.Attempt)["Service"]
   readonly hedge: (typeof Policy.Hedge)["Service"]
+  readonly key: string | undefined
   readonly isRepeatable: boolean
 }
 

@@ -20,6 +20,7 @@ import type { Event, RegistrationState } from "@muster/core/RegistrationState"
 import type { Registry } from "@muster/core/Registry"
 import * as Advertise from "./Advertise.ts"
 import { answers } from "./internal/answers.ts"
+import { reportingLoad } from "./internal/reportingLoad.ts"
 import * as Actor from "./internal/registrarActor.ts"
 
 /**
@@ -125,7 +126,7 @@ export const serve = <A, E, R, R2 = never>(
   served: Layer.Layer<A, E, R>,
   options: Options<R2>
 ): Layer.Layer<A | Registrar, E | RegistrarError, R | Exclude<R2 | Registry, A>> =>
-  Layer.provideMerge(Layer.effect(Registrar, make(options)), served)
+  Layer.provideMerge(Layer.effect(Registrar, make(options)), reportingLoad(served))
 
 const make = Effect.fnUntraced(function* <R>(options: Options<R>) {
   const record = yield* Recorder
@@ -154,7 +155,7 @@ const describe = Effect.fnUntraced(function* <R>(options: Options<R>, bound: Bou
   const said = { service, id, host, port, weight, zone, version, metadata, startedAt: yield* Clock.currentTimeMillis }
   return yield* Schema.decodeUnknownEffect(Endpoint)(
     Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined))
-  ).pipe(Effect.mapError((cause) => new InvalidOptions({ message: cause.message, cause })))
+  ).pipe(Effect.mapError((cause) => new InvalidOptions({ message: cause.message.replaceAll(/\s*\n\s*/g, " "), cause })))
 })
 
 /** 62 random bits: as unique as a registry of instances needs, and still short enough to be read aloud. */

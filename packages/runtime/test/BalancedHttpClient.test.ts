@@ -31,6 +31,8 @@ const untilFirst = <A, E, R>(asked: ReadonlyArray<{ readonly url: string }>, sen
     return yield* Effect.die("the first instance was never asked")
   })
 
+const turn = Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
+
 describe("BalancedHttpClient", () => {
   it.effect("sends what goes to a service to its instances, and says whose request it is", () =>
     scenario(ok, (asked) =>
@@ -109,6 +111,23 @@ describe("BalancedHttpClient", () => {
         assert.strictEqual(write.result._tag, "Failure")
         assert.strictEqual(write.asked.length, 1)
       })
+    )
+  )
+
+  it.effect("F-s9: asks no more instances than attempts are allowed, however many there are", () =>
+    scenario(
+      (_, request) => reset(request),
+      (asked) =>
+        Effect.gen(function* () {
+          yield* Effect.flip(get)
+          assert.strictEqual(new Set(asked.map(({ url }) => url)).size, 3)
+          assert.strictEqual(asked.length, 3)
+          asked.length = 0
+          const limits = { ...(yield* Policy.Attempt), attempts: 1 }
+          yield* Effect.flip(Effect.provideService(get, Policy.Attempt, limits))
+          assert.strictEqual(asked.length, 1)
+        }),
+      times(6).map((n) => instance(`i-${n}`, n + 1))
     )
   )
 
@@ -299,12 +318,16 @@ describe("BalancedHttpClient", () => {
       (port, request) => (port === 1 ? status(503) : second(request)),
       (asked) =>
         Effect.gen(function* () {
-          while (!asked.some(({ url }) => url.includes(":1/"))) {
-            const request = yield* Effect.forkChild(Effect.exit(get))
+          let first = ""
+          while (!first.includes(":1/")) {
+            const before = asked.length
+            const request = yield* Effect.forkChild(Effect.exit(Effect.flatMap(get, ({ text }) => text)))
             yield* Effect.repeat(Effect.yieldNow, { times: 20 })
             yield* Fiber.interrupt(request)
+            first = asked[before]?.url ?? ""
           }
-          yield* Effect.repeat(Effect.yieldNow, { times: 100 })
+          // What nobody wants is read to its end, some turns of the event loop later.
+          for (let turns = 0; turns < 1000 && (yield* requestsInFlight) > 0; turns++) yield* turn
           assert.strictEqual(yield* requestsInFlight, 0)
         })
     )

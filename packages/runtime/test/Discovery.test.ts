@@ -111,6 +111,28 @@ describe("Discovery", () => {
       )
   )
 
+  it.effect("F-local-a: tries again at once after an attempt that waited, and pauses after one that did not", () =>
+    scenario((script, orders) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        yield* script.fail()
+        for (let attempt = 0; attempt < 10; attempt++) {
+          yield* TestClock.adjust("3 seconds")
+          assert.strictEqual(tag(orders), "Resyncing")
+          yield* script.fail()
+        }
+        assert.strictEqual(tag(orders), "Frozen")
+        yield* TestClock.adjust("125 millis")
+        assert.strictEqual(tag(orders), "Resyncing")
+        yield* script.fail()
+        yield* TestClock.adjust("1450 millis")
+        assert.strictEqual(tag(orders), "Frozen")
+        yield* TestClock.adjust("1 seconds")
+        assert.strictEqual(tag(orders), "Resyncing")
+      })
+    )
+  )
+
   it.effect("treats the end of a stream as a loss", () =>
     scenario((script, orders) =>
       Effect.gen(function* () {
@@ -209,6 +231,23 @@ describe("Discovery", () => {
         assert.deepStrictEqual([tag(orders), pickable(orders)], ["Live", ["a", "b", "c"]])
         yield* script.reset(...abc.slice(1), endpoint("d", { port: 4 }))
         assert.deepStrictEqual(pickable(orders), ["b", "c", "d"])
+      })
+    )
+  )
+
+  it.effect("reads everything now and then after a resume too, and does not resume once more", () =>
+    scenario((script, orders) =>
+      Effect.gen(function* () {
+        yield* script.reset(...abc)
+        yield* script.fail()
+        yield* TestClock.adjust("1 seconds")
+        assert.strictEqual(script.opened.at(-1)?.from, "1")
+        yield* script.resume
+        assert.strictEqual(tag(orders), "Live")
+        const opened = script.opened.length
+        for (let i = 0; i < 300 && script.opened.length === opened; i++) yield* TestClock.adjust("1 seconds")
+        assert.strictEqual(script.opened.length, opened + 1)
+        assert.isUndefined(script.opened.at(-1)?.from)
       })
     )
   )

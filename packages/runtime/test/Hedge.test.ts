@@ -177,7 +177,7 @@ describe("hedging", () => {
         assert.strictEqual(yield* counted("muster_retries_refused"), 3)
       }),
       {
-        policies: Layer.merge(hedging, budget(0.25))
+        policies: Layer.merge(hedging, budget(0.3))
       }
     )
   })

@@ -406,6 +406,28 @@ describe("Registrar", () => {
     })
   )
 
+  it.effect("F-m: outbids a predecessor once, and is fenced by whoever answers that", () =>
+    Effect.gen(function* () {
+      const script = make()
+      script.behave.register = (_, { startedAt, ...described }) =>
+        Effect.fail(
+          new RegistryError.RegistryError({
+            registry: "scripted:",
+            key: "orders/a",
+            reason: new Superseded({
+              message: "held",
+              by: new Endpoint.Endpoint({ ...described, startedAt: startedAt + 1 })
+            })
+          })
+        )
+      const instance = yield* start(script)
+      assert.strictEqual(script.count("register"), 2)
+      yield* pass("20 seconds")
+      assert.strictEqual(yield* instance.tag, "Fenced")
+      assert.isBelow(script.count("register"), 15)
+    })
+  )
+
   it.effect("F-n: a registration whose answer was lost is asked for again under the same id", () =>
     Effect.gen(function* () {
       const script = make()
@@ -497,7 +519,7 @@ describe("Registrar", () => {
       for (const { says, ...more } of cases) {
         const error = yield* Effect.flip(start(make(), more))
         assert.strictEqual(error._tag, "RegistrarError")
-        assert.include(error.message, `["${says}"]`)
+        assert.match(error.message, new RegExp(`^\\S.*: Expected .* at \\["${says}"\\]$`))
       }
     })
   )

@@ -172,6 +172,19 @@ describe("Registrar in Memory", () => {
       }).pipe(inMemory)
     )
 
+    it.effect("F-m: who was registered himself does not take back what a later one has, wherever that one is", () =>
+      Effect.gen(function* () {
+        const admin = yield* Memory.Admin
+        const first = yield* start(id, 4000)
+        yield* admin.wipe
+        yield* killed(4000)
+        const heard = yield* follow
+        yield* pass("1 second")
+        assert.strictEqual((yield* first.state)._tag, "Fenced")
+        assert.deepStrictEqual(heard, ["Reset a"])
+      }).pipe(inMemory)
+    )
+
     it.effect(
       "F-m: of two servers with one id on one address the one that started last has it, and neither flaps",
       () =>

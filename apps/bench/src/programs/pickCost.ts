@@ -6,6 +6,8 @@ import { createInterface } from "node:readline"
 const [name = "", count = "10"] = process.argv.slice(2)
 const size = Number(count)
 
+const random = () => Math.random()
+
 const muster = () => {
   const decode = Schema.decodeSync(Endpoint.Endpoint)
   const roster = Roster.make(Effect.runSync(Roster.options), () => {})
@@ -13,7 +15,6 @@ const muster = () => {
     decode({ service: "orders", id: `orders-${n}`, host: `10.0.${n >> 8}.${n & 255}`, port: 4000 })
   )
   Roster.apply(roster, Snapshot.make(endpoints), performance.now(), Date.now())
-  const random = () => Math.random()
   return (times: number) => {
     for (let n = 0; n < times; n++) {
       const attempt = Attempt.pick(roster, performance.now(), random, true)

@@ -11,8 +11,7 @@ export const roundRobin: Make = ({ random }) => {
     follow: (snapshot) => {
       listed = Snapshot.endpoints(snapshot).map(serverOf)
     },
-    choose: (_flight, _now, _size, earlier) =>
-      listed.length === 0 ? -1 : listed[(turn += 1 + 0 * earlier.length) % listed.length],
+    choose: () => (listed.length === 0 ? -1 : listed[turn++ % listed.length]),
     settle: () => {}
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Who takes the requests that a cold instance is spared.
+ * Who takes the requests that a cold or an unwell instance is spared.
  */
 import * as Candidates from "../Candidates.ts"
 import * as Load from "../Load.ts"
@@ -9,6 +9,10 @@ export type Cost = (load: Load.Load, slot: number, rival: number, now: number) =
 
 /** Busy and broken, whatever the latency. */
 export const pressure: Cost = (load, slot, _rival, now) => Load.pressure(load, slot, now)
+
+/** Whether an instance asked to be left alone, or most of its latest answers were failures. */
+export const isUnwell = (load: Load.Load, slot: number, now: number): boolean =>
+  Load.isPushedBack(load, slot, now) || Load.failureRate(load, slot, now) > 1 / 2
 
 /**
  * A choice that is warming up stands only as often as it is warm compared with its substitute, the cheapest of a few
@@ -31,6 +35,29 @@ export const standIn = (
   const warmth = Load.warmth(load, choice, now) / Load.warmth(load, substitute, now)
   const stands = random() < warmth || cost(load, substitute, choice, now) * warmth > cost(load, choice, substitute, now)
   return stands ? choice : substitute
+}
+
+/**
+ * A choice that was made without a look at load stands unless the instance is cold, which spares it some requests, or
+ * unwell, which spares it all of them as long as a few others are not worse.
+ */
+export const unlessSpared = (
+  choice: number,
+  candidates: Candidates.Candidates,
+  load: Load.Load,
+  now: number,
+  random: () => number
+): number => {
+  const isWell = !isUnwell(load, choice, now)
+  if (candidates.size === 1 || (isWell && Load.warmth(load, choice, now) === 1)) return choice
+  const other = Candidates.drawOther(candidates, choice, random)
+  if (isWell) return standIn(pressure, choice, other, candidates, load, now, random)
+  let best = other
+  for (let more = Math.min(substitutes, candidates.size - 2); more > 0; more--) {
+    const another = Candidates.drawOther(candidates, choice, random)
+    if (Load.pressure(load, another, now) < Load.pressure(load, best, now)) best = another
+  }
+  return Load.pressure(load, best, now) < Load.pressure(load, choice, now) ? best : choice
 }
 
 const substitutes = 3

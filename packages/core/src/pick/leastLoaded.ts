@@ -9,4 +9,4 @@ import { twoChoices } from "../internal/twoChoices.ts"
  * @since 0.1.0
  */
 export const leastLoaded: Policy = (candidates, load, now, random) =>
-  twoChoices(pressure, 1, candidates, load, now, random)
+  twoChoices(pressure, candidates, load, now, random)

@@ -1,21 +1,26 @@
 import * as Candidates from "../Candidates.ts"
-import * as Load from "../Load.ts"
+import { unlessSpared } from "../internal/standIn.ts"
+import { maxTries, someTurn, takesPart } from "../internal/turns.ts"
 import type { Policy } from "../Pick.ts"
-import { pressure, standIn } from "../internal/standIn.ts"
 
 /**
- * Each in turn, whatever its weight, latency and load.
+ * Each in turn, whatever its latency and load; a lighter one sits out some of the rounds.
  *
  * @category policies
  * @since 0.1.0
  */
-export const roundRobin: Policy = (candidates, load, now, random) => {
-  const first = next(candidates)
-  if (candidates.size === 1 || Load.warmth(load, first, now) === 1) return first
-  return standIn(pressure, first, next(candidates), candidates, load, now, random)
-}
+export const roundRobin: Policy = (candidates, load, now, random) =>
+  unlessSpared(next(candidates, random), candidates, load, now, random)
 
-const next = (candidates: Candidates.Candidates): number => {
-  candidates.turn = (candidates.turn + 1) % candidates.size
-  return Candidates.at(candidates, candidates.turn)
+const next = (candidates: Candidates.Candidates, random: () => number): number => {
+  let heaviest = 0
+  for (const group of candidates.groups) heaviest = Math.max(heaviest, group.heaviest)
+  if (candidates.turn < 0) candidates.turn = someTurn(random)
+  for (let tries = 0; tries < maxTries; tries++) {
+    const turn = candidates.turn++
+    const slot = Candidates.at(candidates, turn % candidates.size)
+    const round = Math.floor(turn / candidates.size)
+    if (takesPart(slot, round, candidates.weights[slot], heaviest)) return slot
+  }
+  return Candidates.draw(candidates, random)
 }

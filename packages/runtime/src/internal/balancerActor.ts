@@ -9,13 +9,16 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as HashMap from "effect/HashMap"
 import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import * as Attempt from "@muster/core/Attempt"
 import * as DiscoveryState from "@muster/core/DiscoveryState"
-import type { ServiceName } from "@muster/core/Endpoint"
+import type { InstanceId, ServiceName } from "@muster/core/Endpoint"
+import * as Explain from "@muster/core/Explain"
 import * as Load from "@muster/core/Load"
+import * as LoadReport from "@muster/core/LoadReport"
 import type { Outcome } from "@muster/core/Outcome"
 import * as Policy from "@muster/core/Policy"
 import * as Quantile from "@muster/core/Quantile"
@@ -23,12 +26,21 @@ import * as RetryBudget from "@muster/core/RetryBudget"
 import * as Roster from "@muster/core/Roster"
 import type { Status } from "../Balancer.ts"
 import { Discovery, type Subscription } from "../Discovery.ts"
+import { HealthCheck } from "../HealthCheck.ts"
+import * as Checking from "./checking.ts"
 import * as Report from "./balancerReport.ts"
+import * as Subsetting from "./subsetting.ts"
 
 export interface BalancerActor {
   readonly service: ServiceName
   /** Chooses an instance and counts a request in flight there; `undefined` when there is none. */
-  readonly pick: (repeatable: boolean, after: ReadonlyArray<Attempt.Attempt>) => Attempt.Attempt | undefined
+  readonly pick: (
+    repeatable: boolean,
+    after: ReadonlyArray<Attempt.Attempt>,
+    key: string | undefined
+  ) => Attempt.Attempt | undefined
+  /** Takes note of what the instance said of itself. */
+  readonly note: (attempt: Attempt.Attempt, report: LoadReport.LoadReport) => void
   /** Pays for one retry or hedge, or says that the budget is spent. */
   readonly mayRetry: (isHedge: boolean) => boolean
   /** The time within which this share of the answers comes, in milliseconds; asking makes it be measured. */
@@ -43,6 +55,9 @@ export interface BalancerActor {
   readonly detach: () => void
   readonly subscription: () => Subscription | undefined
   readonly status: () => ReadonlyArray<Status>
+  readonly explain: () => Explain.Explanation
+  /** Why no instance is left for a request that was tried on some. */
+  readonly excluded: (after: ReadonlyArray<Attempt.Attempt>) => ReadonlyArray<Explain.Excluded>
   /** Follows the service until nobody uses it any more. */
   readonly run: Effect.Effect<void>
 }
@@ -54,6 +69,8 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
   const generator = yield* Random.Random
   const context = yield* Effect.context()
   const options = yield* Roster.options
+  const healthCheck = yield* HealthCheck
+  const subsetOf = yield* Subsetting.factory
   const budgetOptions = yield* Policy.RetryBudget
   const restart = yield* Policy.Restart
   const idleAfter = Duration.toMillis(yield* Policy.IdleAfter)
@@ -65,10 +82,13 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
     const now = () => Number(clock.monotonicTimeNanosUnsafe() - startedAt) / 1e6
     const report = Report.make(service, context)
     const roster: Roster.Roster = Roster.make(options, (event) => {
+      if (event._tag === "Left") picks.delete(event.endpoint.id)
       report.happened(event, roster)
       hear(event)
     })
     const budget = RetryBudget.make({ ...budgetOptions, window: Duration.toMillis(budgetOptions.window) })
+    const picks = new Map<InstanceId, number>()
+    const subset = subsetOf()
     const percentiles: Array<Quantile.Quantile> = []
     const pickable = Latch.makeUnsafe(false)
     const attached = Latch.makeUnsafe(false)
@@ -81,7 +101,8 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
       Effect.sync(() => {
         isServing = DiscoveryState.isKnown(state)
         if (DiscoveryState.isKnown(state)) {
-          Roster.apply(roster, state.snapshot, now(), clock.currentTimeMillisUnsafe())
+          const used = subset?.narrow(state.snapshot) ?? state.snapshot
+          Roster.apply(roster, used, now(), clock.currentTimeMillisUnsafe())
         }
         if (isServing && Roster.size(roster) > 0) pickable.openUnsafe()
         else pickable.closeUnsafe()
@@ -96,7 +117,16 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
     const life = discovery.subscribe(service).pipe(
       Effect.flatMap((subscribed) => {
         subscription = subscribed
-        return Stream.runForEach(subscribed.changes, follow)
+        if (subset === undefined) return Stream.runForEach(subscribed.changes, follow)
+        return Effect.flatMap(subset.changes, (clients) =>
+          Stream.runForEach(
+            Stream.merge(
+              subscribed.changes,
+              Stream.map(clients, () => subscribed.current())
+            ),
+            follow
+          )
+        )
       }),
       Effect.andThen(Effect.die("discovery has nothing more to say")),
       Effect.scoped,
@@ -106,6 +136,8 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
       Effect.andThen(Effect.never)
     )
 
+    const checks = healthCheck === undefined ? Effect.never : Checking.rounds(healthCheck, roster, now, random)
+
     const idle: Effect.Effect<void> = Effect.suspend(() => {
       const remaining = usedAt + idleAfter - now()
       if (remaining <= 0 && roster.load.inFlight === 0 && waiting === 0) return Effect.void
@@ -114,11 +146,19 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
 
     return {
       service,
-      pick: (repeatable, after) => {
+      pick: (repeatable, after, key) => {
         if (!isServing) return undefined
         usedAt = now()
         if (after.length === 0) RetryBudget.deposit(budget, usedAt)
-        return Attempt.pick(roster, usedAt, random, repeatable, after)
+        const attempt = Attempt.pick(roster, usedAt, random, repeatable, after, key)
+        if (attempt !== undefined) {
+          const { id } = attempt.endpoint
+          picks.set(id, (picks.get(id) ?? 0) + 1)
+        }
+        return attempt
+      },
+      note: ({ member }, report) => {
+        if (!member.departed) LoadReport.note(roster.load, member.slot, report, now())
       },
       mayRetry: (isHedge) => {
         const allowed = RetryBudget.withdraw(budget, now())
@@ -158,7 +198,17 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
           health,
           requestsInFlight: Load.requestsInFlight(roster.load, slot)
         })),
-      run: Effect.raceFirst(life, idle).pipe(
+      explain: () => {
+        const state = subscription?.current()
+        const known = state !== undefined && DiscoveryState.isKnown(state) ? state : undefined
+        return Explain.of(roster, now(), {
+          picks: (id) => picks.get(id) ?? 0,
+          isHeld: (id) => known !== undefined && HashMap.has(known.held, id),
+          listed: known === undefined ? [] : HashMap.values(known.snapshot.endpoints)
+        })
+      },
+      excluded: (after) => Explain.excluded(roster, after, now()),
+      run: Effect.raceAllFirst([life, idle, checks]).pipe(
         Effect.ensuring(Effect.sync(report.released)),
         Effect.annotateLogs({ service })
       )

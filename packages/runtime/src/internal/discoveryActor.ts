@@ -63,6 +63,8 @@ export const factory = Effect.fnUntraced(function* (
 
   return (service: ServiceName): DiscoveryActor => {
     const cell = StateCell.make(State.initial)
+    /** Of the state, what is held: nobody who waits for that is woken by every change. */
+    const holding = StateCell.make(nothingHeld)
     const startedAt = clock.monotonicTimeNanosUnsafe()
     const again = Latch.makeUnsafe(false)
     const one = Semaphore.makeUnsafe(1)
@@ -76,6 +78,7 @@ export const factory = Effect.fnUntraced(function* (
         const before = cell.get()
         const after = step(before, event)
         cell.set(after)
+        holding.set(State.isKnown(after) ? after.held : nothingHeld)
         return before === after ? Effect.void : report.transition(before, after)
       })
 
@@ -94,10 +97,7 @@ export const factory = Effect.fnUntraced(function* (
         })
       )
 
-    const holds: Stream.Stream<Held> = cell.changes.pipe(
-      Stream.map((state) => (State.isKnown(state) ? state.held : nothingHeld)),
-      Stream.changesWith((a, b) => a === b)
-    )
+    const holds: Stream.Stream<Held> = holding.changes
 
     /** Completes when the inventory should be read as a whole: now and then, and soon once instances are held. */
     const fullReadDue = Effect.suspend(() => {
@@ -139,17 +139,25 @@ export const factory = Effect.fnUntraced(function* (
       }
     })
 
-    /** Watches, freezes and watches again until `Policy.Rewatch` ends. */
+    /**
+     * Watches, freezes and watches again until `Policy.Rewatch` ends. How long an attempt waited in vain is part of the
+     * pause after it, all but a twentieth: whoever waits for a registry that is away does not sleep through its return.
+     */
     const followUntilGivenUp = Effect.gen(function* () {
-      let pause = yield* Schedule.toStepWithSleep(rewatch)
+      let next = yield* Schedule.toStep(rewatch)
       while (true) {
-        yield* dispatch({ _tag: "AttemptStarted", at: now() })
+        const begunAt = now()
+        yield* dispatch({ _tag: "AttemptStarted", at: begunAt })
         const cause = yield* watch
         const state = cell.get()
+        const waited = state._tag === "Live" ? 0 : now() - begunAt
         const settled = state._tag === "Live" && now() - state.since >= settledAfter
         yield* dispatch({ _tag: "Disconnected", at: now(), cause })
-        if (settled) pause = yield* Schedule.toStepWithSleep(rewatch)
-        yield* pause(cause)
+        if (settled) next = yield* Schedule.toStep(rewatch)
+        const [, pause] = yield* next(clock.currentTimeMillisUnsafe(), cause)
+        yield* Effect.sleep(
+          Duration.max(Duration.subtract(pause, Duration.millis(waited)), Duration.times(pause, 1 / 20))
+        )
       }
     }).pipe(Pull.catchDone(() => dispatch({ _tag: "GaveUp", at: now() })))
 

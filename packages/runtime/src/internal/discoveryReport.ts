@@ -13,6 +13,7 @@ import type { Skipped } from "@muster/core/Change"
 import * as State from "@muster/core/DiscoveryState"
 import type { ServiceName } from "@muster/core/Endpoint"
 import * as Metrics from "@muster/core/Metrics"
+import * as Series from "./series.ts"
 
 /** So many different malformed entries are told apart; beyond that they are only counted. */
 const maxRemembered = 1000
@@ -22,8 +23,8 @@ export const make = (
   context: Context.Context<never>,
   ageNow: () => Duration.Duration | undefined
 ) => {
-  const endpoints = Metric.withAttributes(Metrics.endpoints, { service })
-  const heldEndpoints = Metric.withAttributes(Metrics.heldEndpoints, { service })
+  const endpoints = Series.gauge(Metrics.endpoints, { service })
+  const heldEndpoints = Series.gauge(Metrics.heldEndpoints, { service })
   const frozen = Metric.withAttributes(Metrics.frozen, { service })
   const remembered = Metric.withAttributes(Metrics.remembered, { service })
   const age = Metric.withAttributes(Metrics.age, { service })

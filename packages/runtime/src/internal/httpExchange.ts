@@ -12,6 +12,7 @@ import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
+import * as LoadReport from "@muster/core/LoadReport"
 import * as Outcome from "@muster/core/Outcome"
 
 /** The instance is broken or overloaded (as in `HttpClient.circuitBreakerClassifier`), not just unable to do this. */
@@ -70,6 +71,12 @@ const someCode = (cause: unknown, is: (code: string) => boolean): boolean => {
     return cause.errors.every((error) => someCode(error, is))
   }
   return Predicate.hasProperty(cause, "cause") && someCode(cause.cause, is)
+}
+
+/** What the instance says of its own load. */
+export const reportOf = ({ headers }: HttpClientResponse.HttpClientResponse): LoadReport.LoadReport | undefined => {
+  const header = headers[LoadReport.header]
+  return header === undefined ? undefined : LoadReport.parse(header)
 }
 
 /** How long the instance wants to be left alone, in milliseconds. */

@@ -7,13 +7,22 @@ import * as Schedule from "effect/Schedule"
 
 export const pauses = Effect.fnUntraced(function* (schedule: Schedule.Schedule<unknown>, ended: Effect.Effect<void>) {
   let next = yield* Schedule.toStepWithSleep(schedule)
+  let isFresh = true
   return {
-    pause: Effect.suspend(() => next(undefined)).pipe(
+    pause: Effect.suspend(() => {
+      isFresh = false
+      return next(undefined)
+    }).pipe(
       Pull.catchDone(() => Effect.andThen(ended, Effect.never)),
       Effect.asVoid
     ),
-    reset: Effect.map(Schedule.toStepWithSleep(schedule), (fresh) => {
-      next = fresh
-    })
+    reset: Effect.suspend(() =>
+      isFresh
+        ? Effect.void
+        : Effect.map(Schedule.toStepWithSleep(schedule), (fresh) => {
+            next = fresh
+            isFresh = true
+          })
+    )
   }
 })

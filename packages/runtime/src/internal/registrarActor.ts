@@ -132,7 +132,8 @@ export const run = Effect.fnUntraced(function* (
         if (!Exit.hasInterrupts(exit)) lost = Effect.never
       })
     )
-    const error = yield* Effect.raceFirst(due, heard)
+    // Most back ends never tell, and then there is nothing to race.
+    const error = yield* lost === Effect.never ? due : Effect.raceFirst(due, heard)
     if (error !== undefined) return yield* dispatch({ _tag: Calls.verdict(error) ?? "LeaseLost", at: now() })
     yield* Effect.andThen(tryingAgain.reset, startingOver.reset)
     yield* dispatch({ _tag: "RenewStarted", at: now() })

@@ -9,14 +9,25 @@ import type { Endpoint } from "@muster/core/Endpoint"
 import * as Metrics from "@muster/core/Metrics"
 import type { RegistryError } from "@muster/core/RegistryError"
 import type { Event, RegistrationState } from "@muster/core/RegistrationState"
+import * as Series from "./series.ts"
 
 export const make = (endpoint: Endpoint) => {
   const attributes = { service: endpoint.service, instance: endpoint.id }
-  const registered = Metric.withAttributes(Metrics.registered, attributes)
+  const registered = Series.gauge(Metrics.registered, attributes)
   const restarts = Metric.withAttributes(Metrics.restarts, { ...attributes, actor: "Registrar" })
 
+  const events = new Map<Event["_tag"], Metric.Counter<number>>()
+
+  const eventsOf = (event: Event["_tag"]) => {
+    const known = events.get(event)
+    if (known !== undefined) return known
+    const series = Series.counter(Metrics.registrationEvents, { ...attributes, event })
+    events.set(event, series)
+    return series
+  }
+
   const happened = Effect.fnUntraced(function* (event: Event, before: RegistrationState, after: RegistrationState) {
-    yield* Metric.update(Metric.withAttributes(Metrics.registrationEvents, { ...attributes, event: event._tag }), 1)
+    yield* Metric.update(eventsOf(event._tag), 1)
     if (event._tag === "DrainFailed") yield* Effect.logWarning(`could not tell that it drains: ${event.error.message}`)
     if (before === after) return
     yield* Metric.update(registered, after._tag === "Registered" || after._tag === "Renewing" ? 1 : 0)

@@ -24,7 +24,7 @@ export const make = Effect.fnUntraced(function* (endpoint: Endpoint) {
     Effect.timeoutOrElse(effect, {
       duration: Duration.millis(within),
       orElse: () => Effect.fail(failure(new TimedOut({ message: `${name}: no answer within ${Math.ceil(within)} ms` })))
-    }).pipe(Effect.withSpan(`Registrar.${name}`, { root: true, attributes }))
+    }).pipe(Effect.withSpan(`Registrar.${name}`, { root: true, attributes }, { captureStackTrace: false }))
 
   const insist = (name: string, effect: Effect.Effect<void, RegistryError>, within: number) =>
     Effect.suspend(() => {

@@ -95,17 +95,15 @@ export const make = Effect.fnUntraced(function* (members: Members, layout: Layou
         { concurrency: "unbounded", discard: true }
       )
     })
-  ).pipe(
-    RequestResolver.setDelayEffect(Effect.suspend(() => (isBusy() ? Effect.sleep(gather) : Effect.void))),
-    RequestResolver.batchN(most)
-  )
+  ).pipe(RequestResolver.setDelay(gather), RequestResolver.batchN(most))
 
   /** Answers with the lease that had the entry before, if that may be ended. */
   return (endpoint: Endpoint, lease: string): Effect.Effect<string | undefined, Failure> => {
     const value = layout.value(endpoint)
     if (value === undefined) return Effect.undefined
     const key = Buffer.from(layout.key(endpoint, lease))
-    return Effect.request(new Claim({ key, value: Buffer.from(value), lease, endpoint }), resolver)
+    const entry = { key, value: Buffer.from(value), lease, endpoint }
+    return Effect.suspend(() => (isBusy() ? Effect.request(new Claim(entry), resolver) : alone(entry)))
   }
 })
 

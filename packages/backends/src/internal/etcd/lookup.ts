@@ -2,7 +2,8 @@
  * Reads single keys, many of them in one transaction: what is asked for within `Policy.Gather` goes together.
  *
  * Renewals of a thousand leases verify a thousand entries; asked for one by one that would be a thousand calls. `near`
- * takes what the member has itself and costs the cluster nothing; `sure` is the agreed state.
+ * takes what the member has itself, costs the cluster nothing, and tells of an entry everything but its value; `sure` is
+ * the agreed state.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -23,12 +24,12 @@ const most = 100
 export const make = Effect.fnUntraced(function* (members: Members) {
   const gather = yield* Policy.Gather
 
-  const lookup = (serializable: boolean): Lookup => {
+  const lookup = (near: boolean): Lookup => {
     const resolver = RequestResolver.make<ReadKey>((entries) =>
       Effect.map(
         members.call((etcd, options) => {
           const success = entries.map(({ request }) => ({
-            request_range: { key: Buffer.from(request.key), serializable }
+            request_range: { key: Buffer.from(request.key), serializable: near, keys_only: near }
           }))
           return etcd.kv.txn({ success }, options)
         }),

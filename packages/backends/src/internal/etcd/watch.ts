@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
+import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { IEvent } from "etcd3"
 import type { Change, Cursor } from "@muster/core/Change"
@@ -29,6 +30,7 @@ const buffered = 256
 
 export const make = Effect.fnUntraced(function* (members: Members, streams: WatchStreams, layout: Layout) {
   const pageSize = yield* Policy.PageSize
+  const reading = yield* Semaphore.make(yield* Policy.ReadConcurrency)
   const spread = Duration.toMillis(yield* Policy.Spread)
   /** The newest revision that anybody was told: nothing older is worth telling. */
   let newest = 0n
@@ -41,7 +43,7 @@ export const make = Effect.fnUntraced(function* (members: Members, streams: Watc
   const resumes = (folder: string, from: Position.Position, reader: Reader) => {
     const revision = String(from.revision)
     const asked = layout.remembers
-      ? Listing.read(members.call, folder, { pageSize, revision })
+      ? reading.withPermits(1)(Listing.read(members.call, folder, { pageSize, revision }))
       : Effect.map(
           members.call((etcd, options) =>
             etcd.kv.range({ key: Buffer.from(folder), revision, count_only: true }, options)
@@ -89,7 +91,8 @@ export const make = Effect.fnUntraced(function* (members: Members, streams: Watc
       ? known
       : yield* list(folder).pipe(
           Effect.catchIf((error) => from === undefined && GrpcError.isTransient(error), degraded(folder, reader, said)),
-          Effect.flatMap((listing) => reset(reader, listing, said))
+          Effect.flatMap((listing) => reset(reader, listing, said)),
+          reading.withPermits(1)
         )
 
     const { header, losesEvents, messages } = yield* streams.create({

@@ -11,7 +11,7 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Fs from "node:fs"
 import * as Policy from "@muster/core/Policy"
-import { type RegistryErrorReason, TimedOut } from "@muster/core/RegistryError"
+import { type RegistryErrorReason, TimedOut, Unavailable } from "@muster/core/RegistryError"
 import { attempt, type Connection, open, stat, transaction } from "./connection.ts"
 import type { Absent } from "./failure.ts"
 import type { Tables } from "./tables.ts"
@@ -35,13 +35,17 @@ export const make = Effect.fnUntraced(function* (path: string): Effect.fn.Return
   const turn = yield* Semaphore.make(1)
   let connection: Connection | undefined
   let version = 0
+  let isReleased = false
 
   const close = attempt(() => {
     const closing = connection
     connection = undefined
     closing?.database.close()
   })
-  yield* Effect.addFinalizer(() => Effect.ignore(close))
+  yield* Effect.addFinalizer(() => {
+    isReleased = true
+    return Effect.ignore(close)
+  })
 
   /** What is open, if it still is the file that the path leads to; otherwise it is let go of. */
   const current = Effect.gen(function* () {
@@ -56,6 +60,8 @@ export const make = Effect.fnUntraced(function* (path: string): Effect.fn.Return
   })
 
   const connect = Effect.fnUntraced(function* (create: boolean) {
+    // Nobody would close it again.
+    if (isReleased) return yield* new Unavailable({ message: "the layer that used this file was released" })
     const opened = yield* open(path, create, locked.wait)
     connection = opened
     version = yield* attempt(() => opened.tables.dataVersion())
