@@ -18,11 +18,15 @@ interface Client {
 }
 
 /** What a balancer may know. Only the oracle looks at the servers; only Prequal's model asks them, as its probes would. */
-interface World {
+export interface World {
   readonly servers: ReadonlyArray<Server>
   readonly random: Random
   /** Where this client is, where that counts. */
   readonly zone: string | undefined
+  /** Its number, how many there are, and how many servers it is to use on average, where it is not to use all. */
+  readonly client: number
+  readonly clients: number
+  readonly subset: number | undefined
   /** Hears what happens to instances, where a balancer tells. */
   readonly log: (event: { readonly at: number; readonly server: number; readonly what: string }) => void
 }

@@ -22,6 +22,8 @@ export interface Scene {
   /** The zones of the servers, and of the clients, which take turns. */
   readonly zones?: ReadonlyArray<string> | undefined
   readonly clients: number
+  /** How many of the servers a client is to use on average; all by default. */
+  readonly subset?: number | undefined
   /** Requests per second of all clients together; more than one: for an equal part of the time each, in turn. */
   readonly rates: ReadonlyArray<number>
   readonly seconds: number
@@ -76,6 +78,9 @@ export const run = (scene: Scene, make: Make, seed: number): Result => {
     make({
       servers: scene.servers,
       zone: scene.zones?.[client % scene.zones.length],
+      client,
+      clients: scene.clients,
+      subset: scene.subset,
       random: Seeded.make(7919 * seed + 31 * client + 3_000_003),
       log: (event) => events.push(event)
     })

@@ -1,9 +1,9 @@
 /**
  * Muster's own balancer as a client of the simulator: the real Roster, Attempt, Load, Pick and Health.
  */
-import { Attempt, Outcome, type Pick, Roster } from "@muster/core"
+import { Attempt, Outcome, type Pick, Roster, Snapshot, Subset } from "@muster/core"
 import { Effect } from "effect"
-import { epoch, type Make, serverOf } from "./Client.ts"
+import { epoch, type Make, serverOf, type World } from "./Client.ts"
 
 export const defaults: Roster.Options = Effect.runSync(Roster.options)
 
@@ -24,7 +24,9 @@ export const make =
     options: Partial<Roster.Options> = {},
     made: (roster: Roster.Roster) => void = () => {}
   ): Make =>
-  ({ random, log, zone }) => {
+  (world) => {
+    const { random, log, zone } = world
+    const used = subsetOf(world)
     const roster = Roster.make(
       { ...defaults, zones: { ...defaults.zones, own: zone }, policy, ...options },
       (event) => {
@@ -35,7 +37,7 @@ export const make =
     made(roster)
     const attempts: Array<Attempt.Attempt> = []
     return {
-      follow: (snapshot, now) => Roster.apply(roster, snapshot, now, epoch + now),
+      follow: (snapshot, now) => Roster.apply(roster, used(snapshot), now, epoch + now),
       choose: (flight, now, _size, earlier) => {
         const before = earlier.length === 0 ? none : earlier.map((flight) => attempts[flight])
         const attempt = Attempt.pick(roster, now, random, true, before)
@@ -52,3 +54,16 @@ export const make =
   }
 
 const none: ReadonlyArray<Attempt.Attempt> = []
+
+/** The part of a list that a client uses, which is registered as all others are. */
+const subsetOf = ({ client, clients, subset: size }: World): ((snapshot: Snapshot.Snapshot) => Snapshot.Snapshot) => {
+  if (size === undefined) return (snapshot) => snapshot
+  const names = new Set(Array.from({ length: clients }, (_, index) => `c${index}`))
+  const subset = Subset.make({ size, above: 0 }, `c${client}`)
+  return (snapshot) => {
+    const endpoints = Snapshot.endpoints(snapshot)
+    Subset.follow(subset, new Set(endpoints.map(({ id }) => id)), names)
+    const chosen = Subset.chosen(subset)
+    return Snapshot.make(endpoints.filter(({ id }) => chosen.has(id)))
+  }
+}

@@ -9,6 +9,7 @@ import { overload, storm } from "./scenarios/overload.ts"
 import { errorsEverywhere, errorsOfOne, slowAmongErrors } from "./scenarios/errors.ts"
 import { recovering } from "./scenarios/recovering.ts"
 import { slow } from "./scenarios/slow.ts"
+import { subsets } from "./scenarios/subsets.ts"
 import { steady } from "./scenarios/steady.ts"
 import { wiped } from "./scenarios/wiped.ts"
 import { zones } from "./scenarios/zones.ts"
@@ -32,5 +33,6 @@ export const scenarios: ReadonlyArray<Scenario> = [
   quietWeights,
   busyWeights,
   wiped,
-  zones
+  zones,
+  subsets
 ]
