@@ -351,7 +351,7 @@ describe("Balancer", () => {
           const spent = yield* Effect.flip(balancer.use(service, keep, { after: attempts.slice(1) }))
           assert.strictEqual(reason(spent), "BudgetSpent")
         }),
-      Layer.succeed(Policy.RetryBudget, { ratio: 0, perSecond: 0.2, window: Duration.seconds(10) })
+      Layer.succeed(Policy.RetryBudget, { ratio: 0, perSecond: 0.4, window: Duration.seconds(10) })
     )
   )
 
