@@ -16,8 +16,11 @@ import { etcdLatency } from "./etcdLatency.ts"
 import { etcdLeases } from "./etcdLeases.ts"
 import { etcdOutage } from "./etcdOutage.ts"
 import { etcdWatch } from "./etcdWatch.ts"
+import { httpCost } from "./httpCost.ts"
 import { localLatency } from "./localLatency.ts"
+import { pickCost } from "./pickCost.ts"
 import type { Row } from "./Row.ts"
+import { snapshotCost } from "./snapshotCost.ts"
 
 class Missed extends Schema.TaggedError<Missed>()("Missed", {}) {
   override readonly [Runtime.errorReported] = false
@@ -34,6 +37,9 @@ const onEtcd = (rows: Measurement["rows"]): Measurement["rows"] =>
   EtcdServer.isMissing ? Effect.as(Console.error("There is no etcd here: what needs it is left out."), []) : rows
 
 const measurements: ReadonlyArray<Measurement> = [
+  { id: "P1", rows: pickCost },
+  { id: "P2", rows: httpCost },
+  { id: "P3", rows: snapshotCost },
   { id: "P4", rows: localLatency },
   { id: "P4", rows: onEtcd(etcdLatency) },
   { id: "P5", rows: onEtcd(etcdOutage) },

@@ -452,6 +452,25 @@ export const cost = (self: Load, slot: number, rival: number, now: number): numb
 }
 
 /**
+ * How many requests are usually in flight there.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const usuallyInFlight = (self: Load, slot: number): number => self.hot[slot * hotStride + usual]
+
+/**
+ * What it would cost to send one more request there rather than to any instance of another latency: what the next answer
+ * is thought to take, raised by failures and push-back.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const costAlone = (self: Load, slot: number, now: number): number =>
+  ((latency(self, slot, now) * (requestsInFlight(self, slot) + 1)) / (usuallyInFlight(self, slot) + 1)) *
+  handicap(self, slot, now)
+
+/**
  * Whether two instances take equally long, within the noise.
  *
  * @category getters
@@ -546,6 +565,15 @@ export const failureRate = (self: Load, slot: number, now: number): number =>
  */
 export const isPushedBack = (self: Load, slot: number, now: number): boolean =>
   has(self, slot, pushedBack) && self.cold[slot * coldStride + pushedBackUntil] > now
+
+/**
+ * For how many milliseconds more the instance asked to be left alone.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const pushedBackFor = (self: Load, slot: number, now: number): number =>
+  isPushedBack(self, slot, now) ? self.cold[slot * coldStride + pushedBackUntil] - now : 0
 
 /**
  * When something was last heard of an instance, or when it joined.

@@ -55,14 +55,14 @@ export const apply = (self: Snapshot, deltas: ReadonlyArray<Delta>): Snapshot =>
   const changes: Array<Delta> = []
   const endpoints = HashMap.mutate(self.endpoints, (draft) => {
     for (const delta of deltas) {
-      const id = delta._tag === "Put" ? delta.endpoint.id : delta.id
-      const known = HashMap.get(draft, id)
       if (delta._tag === "Put") {
+        const known = HashMap.get(draft, delta.endpoint.id)
         if (Option.isSome(known) && same(known.value, delta.endpoint)) continue
-        HashMap.set(draft, id, delta.endpoint)
+        HashMap.set(draft, delta.endpoint.id, delta.endpoint)
       } else {
-        if (Option.isNone(known)) continue
-        HashMap.remove(draft, id)
+        const before = HashMap.size(draft)
+        HashMap.remove(draft, delta.id)
+        if (HashMap.size(draft) === before) continue
       }
       changes.push(delta)
     }

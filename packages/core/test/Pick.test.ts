@@ -183,14 +183,15 @@ describe("Pick", () => {
         const random = seeded(2)
         const total = weights.reduce((sum, weight) => sum + weight, 0)
         const counts = weights.map(() => 0)
-        for (let turn = 1; turn <= 10_000; turn++) {
+        let worst = 0
+        for (let turn = 1; turn <= 5000; turn++) {
           counts[policy(candidates, load, 0, random)]++
-          const deficit = Math.max(...counts.map((count, slot) => Math.abs(count - (turn * weights[slot]) / total)))
-          if (policy === Pick.smoothRoundRobin) assert.isBelow(deficit, 4, `${weights.join()} after ${turn}`)
-          if (policy === Pick.roundRobin && total / weights.length < 10) {
-            assert.isBelow(deficit, 2 * Math.max(...weights) + 2, `${weights.join()} after ${turn}`)
+          for (const [slot, weight] of weights.entries()) {
+            worst = Math.max(worst, Math.abs(counts[slot] - (turn * weight) / total))
           }
         }
+        // A round of turns may give all of its share to the heavy ones, and the next one to the light ones.
+        assert.isBelow(worst, policy === Pick.smoothRoundRobin ? 4 : 2 * weights.length, `of ${weights.join()}`)
       }
     }
   })

@@ -21,6 +21,7 @@ import type * as Core from "@muster/core/Attempt"
 import * as DiscoveryState from "@muster/core/DiscoveryState"
 import type { Endpoint, ServiceName } from "@muster/core/Endpoint"
 import type { Health } from "@muster/core/Health"
+import * as Explain from "@muster/core/Explain"
 import type { LoadReport } from "@muster/core/LoadReport"
 import * as Outcome from "@muster/core/Outcome"
 import * as Policy from "@muster/core/Policy"
@@ -125,6 +126,11 @@ export class Balancer extends Context.Service<
      * asked for.
      */
     readonly percentile: (service: ServiceName, share: number) => Effect.Effect<Duration.Duration | undefined>
+    /**
+     * Why each instance of a service is in or out, what it costs, and how the last choices came about. Looking changes
+     * no choice. `undefined` for a service that is not in use.
+     */
+    readonly explain: (service: ServiceName) => Effect.Effect<Explain.Explanation | undefined>
     /** What happens to instances from now on: who joins and leaves, is taken out, probed, and used again. */
     readonly events: Stream.Stream<Roster.Event>
   }
@@ -185,7 +191,7 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
             const deadline = deadlineOf(fiber.getRef(Policy.Attempt).deadline, left)
             return bracket(actor, picked, restore, deadline, f, options.classify)
           }
-          if (after.length > 0) return fail(service, allExcluded)
+          if (after.length > 0) return fail(service, allExcluded(actor.excluded(after)))
           const patience = Duration.min(fiber.getRef(Policy.WaitForInstance), Duration.millis(left))
           if (hasWaited) return fail(service, whyNobody(actor, patience))
           return Effect.flatMap(restore(waitFor(actor, patience)), () => attempt(restore, true))
@@ -201,6 +207,7 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
           const millis = actors.get(service)?.percentile(share)
           return millis === undefined ? undefined : Duration.millis(millis)
         }),
+      explain: (service) => Effect.sync(() => actors.get(service)?.explain()),
       events: Stream.fromPubSub(events)
     })
   })
@@ -295,14 +302,17 @@ const whyNobody = (actor: Actor.BalancerActor, patience: Duration.Duration): Bal
       })
     default:
       return new NoInstance({
-        message: `the registry lists no instance${waited}; is one running, and registered under this name?`
+        message: `the registry lists no instance${waited}; is one running, and registered under this name?`,
+        excluded: actor.excluded([])
       })
   }
 }
 
-const allExcluded = new AllExcluded({
-  message: "every instance was tried or asked to be left alone; try again later"
-})
+const allExcluded = (excluded: ReadonlyArray<Explain.Excluded>) =>
+  new AllExcluded({ message: `there is no instance left to try: ${inWords(excluded)}`, excluded })
+
+const inWords = (excluded: ReadonlyArray<Explain.Excluded>): string =>
+  excluded.map(({ address, id, why }) => `${id} (${address}) ${Explain.describe(why)}`).join(", ")
 
 const budgetSpent = new BudgetSpent({
   message: "not tried elsewhere: there are too many retries already; the service is in trouble"

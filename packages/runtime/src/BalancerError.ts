@@ -4,6 +4,7 @@
  */
 import * as Schema from "effect/Schema"
 import { ServiceName } from "@muster/core/Endpoint"
+import { Excluded } from "@muster/core/Explain"
 
 /**
  * The registry has not told anything about the service within the time that the request could wait.
@@ -15,11 +16,15 @@ export class NotLoaded extends Schema.TaggedError<NotLoaded>()("NotLoaded", { me
 
 /**
  * The registry says that nobody serves this service, and nobody came within the time that the request could wait.
+ * `excluded` are those who are listed and cannot be chosen all the same.
  *
  * @category reasons
  * @since 0.1.0
  */
-export class NoInstance extends Schema.TaggedError<NoInstance>()("NoInstance", { message: Schema.String }) {}
+export class NoInstance extends Schema.TaggedError<NoInstance>()("NoInstance", {
+  message: Schema.String,
+  excluded: Schema.Array(Excluded)
+}) {}
 
 /**
  * Discovery gave up on the registry (`Policy.Rewatch` came to its end). It starts over with the next request.
@@ -32,12 +37,16 @@ export class RegistryFailed extends Schema.TaggedError<RegistryFailed>()("Regist
 }) {}
 
 /**
- * There is no instance left to try this request on: each was tried or asked to be left alone.
+ * There is no instance left to try this request on: each was tried or asked to be left alone. `excluded` says what was
+ * against each of them, up to 16.
  *
  * @category reasons
  * @since 0.1.0
  */
-export class AllExcluded extends Schema.TaggedError<AllExcluded>()("AllExcluded", { message: Schema.String }) {}
+export class AllExcluded extends Schema.TaggedError<AllExcluded>()("AllExcluded", {
+  message: Schema.String,
+  excluded: Schema.Array(Excluded)
+}) {}
 
 /**
  * The instance did not answer within the deadline of one attempt (`Policy.Attempt`), or of the caller

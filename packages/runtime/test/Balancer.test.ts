@@ -128,6 +128,7 @@ describe("Balancer", () => {
         const error = yield* Fiber.join(request)
         assert.strictEqual(reason(error), "NoInstance")
         assert.match(error.message, /^orders: the registry lists no instance within 1s/)
+        assert.isTrue(error.reason._tag === "NoInstance" && error.reason.excluded.length === 0)
       })
     )
   )
@@ -341,11 +342,50 @@ describe("Balancer", () => {
           const second = yield* balancer.use(service, keep, { after: attempts })
           assert.notStrictEqual(first, second)
           const third = yield* Effect.flip(balancer.use(service, keep, { after: attempts }))
-          assert.strictEqual(reason(third), "AllExcluded")
+          assert.isTrue(third.reason._tag === "AllExcluded" && third.reason.excluded.length === 2)
+          assert.strictEqual(
+            third.message,
+            "orders: there is no instance left to try: " +
+              "a (127.0.0.1:1) was tried (succeeded), b (127.0.0.1:2) was tried (succeeded)"
+          )
           const spent = yield* Effect.flip(balancer.use(service, keep, { after: attempts.slice(1) }))
           assert.strictEqual(reason(spent), "BudgetSpent")
         }),
-      Layer.succeed(Policy.RetryBudget, { ratio: 0, perSecond: 0.2, window: Duration.seconds(10) })
+      Layer.succeed(Policy.RetryBudget, { ratio: 0, perSecond: 0.4, window: Duration.seconds(10) })
+    )
+  )
+
+  it.effect("explains who is in and out, and its shares are those of the picks that were made", () =>
+    scenario((script, balancer) =>
+      Effect.gen(function* () {
+        assert.isUndefined(yield* balancer.explain(service))
+        yield* opened(script, balancer, ...three, endpoint("d", { port: 4, draining: true }))
+        const picked = new Map<string, number>()
+        const used = ({ id }: Endpoint.Endpoint) => Effect.sync(() => picked.set(id, (picked.get(id) ?? 0) + 1))
+        yield* Effect.forEach(repeat(500), () => balancer.use(service, used), { discard: true })
+        const explanation = yield* balancer.explain(service)
+        // The first request, which opened the watch, is among them.
+        const total = explanation?.instances.reduce((sum, { picks }) => sum + picks, 0)
+        assert.strictEqual(total, 501)
+        for (const { id, isIn, picks, share, standing } of explanation?.instances ?? []) {
+          assert.isAtMost(picks - (picked.get(id) ?? 0), 1)
+          assert.strictEqual(share, picks / 501)
+          assert.deepStrictEqual([isIn, standing._tag], id === "d" ? [false, "Draining"] : [true, "Well"])
+        }
+        assert.strictEqual(explanation?.instances.length, 4)
+        assert.isAtLeast(explanation?.choices.length ?? 0, 50)
+        yield* script.remove("a", "b")
+        const held = yield* balancer.explain(service)
+        assert.deepStrictEqual(Object.fromEntries(held?.instances.map(({ id, isHeld }) => [id, isHeld]) ?? []), {
+          a: true,
+          b: true,
+          c: false,
+          d: false
+        })
+        yield* script.put(endpoint("a", { port: 1, startedAt: 5 }))
+        const again = (yield* balancer.explain(service))?.instances.find(({ id }) => id === "a")
+        assert.strictEqual(again?.picks, 0, "another process is another instance")
+      })
     )
   )
 

@@ -100,7 +100,9 @@ describe("Registrar.serve", () => {
           if (++givenUp === 3) Deferred.doneUnsafe(thirdGivenUp, Effect.void)
         })
       )
-      const { context } = yield* registered(script, boundTo(http))
+      const { context } = yield* registered(script, boundTo(http)).pipe(
+        Effect.provideService(Policy.CallDeadline, Duration.millis(100))
+      )
       const registrar = Context.get(context, Registrar.Registrar)
       yield* Deferred.await(thirdGivenUp)
       assert.deepStrictEqual([(yield* registrar.state)._tag, script.calls], ["Idle", []])
@@ -222,7 +224,6 @@ const registered = (
         script.layer,
         Layer.succeed(Advertise.MachineAddresses, Effect.succeed(addresses)),
         Layer.succeed(Policy.Drain, { ...drain, wait: Duration.zero }),
-        Layer.succeed(Policy.CallDeadline, Duration.millis(100)),
         Layer.succeed(Policy.Readiness, Schedule.spaced("5 millis"))
       ]),
       Layer.buildWithScope(scope)

@@ -10,8 +10,10 @@ export const hashOf = (text: string): number => {
 }
 
 /** 32 bits of two numbers: combined, and then the finalizer of MurmurHash3 (Appleby). */
-export const mix = (a: number, b: number): number => {
-  let hash = a ^ Math.imul(b + 1, 0x9e3779b1)
+export const mix = (a: number, b: number): number => finish(a ^ Math.imul(b + 1, 0x9e3779b1))
+
+const finish = (mixed: number): number => {
+  let hash = mixed
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
   return (hash ^ (hash >>> 16)) >>> 0
@@ -20,9 +22,10 @@ export const mix = (a: number, b: number): number => {
 /** How many of `others` come before `own` when all are ordered by their hash with `by`, the greatest first. */
 export const rank = (own: number, others: Uint32Array, by: number): number => {
   const ownHash = mix(own, by)
+  const salt = Math.imul(by + 1, 0x9e3779b1)
   let before = 0
   for (let index = 0; index < others.length; index++) {
-    const hash = mix(others[index], by)
+    const hash = finish(others[index] ^ salt)
     if (hash > ownHash || (hash === ownHash && others[index] > own)) before++
   }
   return before

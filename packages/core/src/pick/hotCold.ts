@@ -48,14 +48,18 @@ const isBetter = (load: Load.Load, slot: number, than: number, now: number): boo
   const isHot = isHotOne(load, slot, now)
   if (isHot !== isHotOne(load, than, now)) return !isHot
   return isHot
-    ? busyness(load, slot) * Load.handicap(load, slot, now) < busyness(load, than) * Load.handicap(load, than, now)
+    ? pressure(load, slot, now) < pressure(load, than, now)
     : latency(load, slot, now) * tolerance < latency(load, than, now)
 }
 
 const isHotOne = (load: Load.Load, slot: number, now: number): boolean =>
   isUnwell(load, slot, now) || Reports.isHot(load.reports, busyness(load, slot), quantile, now)
 
-/** Requests in flight by weight; an idle one still tells a broken instance from a sound one. */
+/** With one more request, so that an idle instance that fails is still worse than an idle one that does not. */
+const pressure = (load: Load.Load, slot: number, now: number): number =>
+  (busyness(load, slot) + 1) * Load.handicap(load, slot, now)
+
+/** Requests in flight by weight. */
 const busyness = (load: Load.Load, slot: number): number =>
   Reports.busyness(load.reports, slot, Load.requestsInFlight(load, slot)) / Load.weightOf(load, slot)
 

@@ -9,12 +9,14 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as HashMap from "effect/HashMap"
 import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import * as Attempt from "@muster/core/Attempt"
 import * as DiscoveryState from "@muster/core/DiscoveryState"
-import type { ServiceName } from "@muster/core/Endpoint"
+import type { InstanceId, ServiceName } from "@muster/core/Endpoint"
+import * as Explain from "@muster/core/Explain"
 import * as Load from "@muster/core/Load"
 import * as LoadReport from "@muster/core/LoadReport"
 import type { Outcome } from "@muster/core/Outcome"
@@ -53,6 +55,9 @@ export interface BalancerActor {
   readonly detach: () => void
   readonly subscription: () => Subscription | undefined
   readonly status: () => ReadonlyArray<Status>
+  readonly explain: () => Explain.Explanation
+  /** Why no instance is left for a request that was tried on some. */
+  readonly excluded: (after: ReadonlyArray<Attempt.Attempt>) => ReadonlyArray<Explain.Excluded>
   /** Follows the service until nobody uses it any more. */
   readonly run: Effect.Effect<void>
 }
@@ -77,10 +82,12 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
     const now = () => Number(clock.monotonicTimeNanosUnsafe() - startedAt) / 1e6
     const report = Report.make(service, context)
     const roster: Roster.Roster = Roster.make(options, (event) => {
+      if (event._tag === "Left") picks.delete(event.endpoint.id)
       report.happened(event, roster)
       hear(event)
     })
     const budget = RetryBudget.make({ ...budgetOptions, window: Duration.toMillis(budgetOptions.window) })
+    const picks = new Map<InstanceId, number>()
     const subset = subsetOf()
     const percentiles: Array<Quantile.Quantile> = []
     const pickable = Latch.makeUnsafe(false)
@@ -143,7 +150,12 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
         if (!isServing) return undefined
         usedAt = now()
         if (after.length === 0) RetryBudget.deposit(budget, usedAt)
-        return Attempt.pick(roster, usedAt, random, repeatable, after, key)
+        const attempt = Attempt.pick(roster, usedAt, random, repeatable, after, key)
+        if (attempt !== undefined) {
+          const { id } = attempt.endpoint
+          picks.set(id, (picks.get(id) ?? 0) + 1)
+        }
+        return attempt
       },
       note: ({ member }, report) => {
         if (!member.departed) LoadReport.note(roster.load, member.slot, report, now())
@@ -186,6 +198,16 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
           health,
           requestsInFlight: Load.requestsInFlight(roster.load, slot)
         })),
+      explain: () => {
+        const state = subscription?.current()
+        const known = state !== undefined && DiscoveryState.isKnown(state) ? state : undefined
+        return Explain.of(roster, now(), {
+          picks: (id) => picks.get(id) ?? 0,
+          isHeld: (id) => known !== undefined && HashMap.has(known.held, id),
+          listed: known === undefined ? [] : HashMap.values(known.snapshot.endpoints)
+        })
+      },
+      excluded: (after) => Explain.excluded(roster, after, now()),
       run: Effect.raceAllFirst([life, idle, checks]).pipe(
         Effect.ensuring(Effect.sync(report.released)),
         Effect.annotateLogs({ service })
