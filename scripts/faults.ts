@@ -31,6 +31,9 @@ const select = (word: string | undefined): Selection => {
 const seconds = (since: number) => `${Math.round((performance.now() - since) / 1000)} s`
 const count = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`
 
+/** `npm test` also runs what else there is at the same time, so there a rollout has fewer requests. */
+const long = { MUSTER_TEST_ROLLOUT_REQUESTS: "5000", MUSTER_TEST_ROLLOUT_RATE: "400" }
+
 let running: ChildProcess | undefined
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
@@ -45,7 +48,7 @@ const once = async ({ files, named }: Selection, report: string) => {
   const reports = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`]
   const child = spawn(process.execPath, [vitest, "run", ...files, ...names, ...reports], {
     cwd: root,
-    env: { ...process.env, CI: "true" },
+    env: { ...long, ...process.env, CI: "true" },
     stdio: ["ignore", "pipe", "pipe"]
   })
   running = child
