@@ -2,7 +2,7 @@
  * Puts entries under their leases: alone at once, and many together when many wait.
  *
  * An entry is only written over what was read of it, in one transaction, so that two claims to one id are decided by who
- * started later and never by who wrote last. Claims that come while registrations queue up are gathered and put in one
+ * started later and never by who wrote last. Claims that come quickly after each other are gathered and put in one
  * transaction if none of their keys exists, as after a wipe, so that a thousand of them cost the registry little.
  */
 import * as Effect from "effect/Effect"
@@ -42,7 +42,7 @@ const compare = ({ key }: Entry, before?: IKeyValue): ICompare => ({
 
 const put = ({ key, lease, value }: Entry): IRequestOp => ({ request_put: { key, value, lease } })
 
-export const make = Effect.fnUntraced(function* (members: Members, layout: Layout, isBusy: () => boolean) {
+export const make = Effect.fnUntraced(function* (members: Members, layout: Layout, mayGoAlone: () => boolean) {
   const gather = yield* Policy.Gather
 
   const alone = Effect.fnUntraced(function* (entry: Entry): Effect.fn.Return<string | undefined, Failure> {
@@ -103,7 +103,7 @@ export const make = Effect.fnUntraced(function* (members: Members, layout: Layou
     if (value === undefined) return Effect.undefined
     const key = Buffer.from(layout.key(endpoint, lease))
     const entry = { key, value: Buffer.from(value), lease, endpoint }
-    return Effect.suspend(() => (isBusy() ? Effect.request(new Claim(entry), resolver) : alone(entry)))
+    return Effect.suspend(() => (mayGoAlone() ? alone(entry) : Effect.request(new Claim(entry), resolver)))
   }
 })
 

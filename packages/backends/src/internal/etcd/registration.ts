@@ -32,7 +32,7 @@ export const make = Effect.fnUntraced(function* (members: Members, keepAlive: Ke
   const lookup = yield* Lookup.make(members)
   const grants = yield* LeaseGrant.make(members, keepAlive)
   const turns = yield* Turns.make(yield* Policy.RegisterRate)
-  const claim = yield* Claims.make(members, layout, turns.isBusy)
+  const claim = yield* Claims.make(members, layout, turns.mayGoAlone)
   /** The lease under which each instance of ours was registered last. */
   const held = new Map<string, string>()
 

@@ -9,8 +9,11 @@ import * as Semaphore from "effect/Semaphore"
 export interface Turns {
   /** Completes when it is the caller's turn. */
   readonly take: Effect.Effect<void>
-  /** Whether anybody waits. */
-  readonly isBusy: () => boolean
+  /**
+   * Whether whoever had his turn may go on alone, at the cost of a call of his own: a quarter of the pace at most, and
+   * nobody while others wait.
+   */
+  readonly mayGoAlone: () => boolean
 }
 
 /** `burst` turns may be taken at once after a pause. */
@@ -18,16 +21,21 @@ export const make = Effect.fnUntraced(function* (rate: {
   readonly perSecond: number
   readonly burst: number
 }): Effect.fn.Return<Turns> {
-  const interval = 1e9 / rate.perSecond
+  const clock = yield* Clock.Clock
+  const now = () => Number(clock.monotonicTimeNanosUnsafe())
   const one = yield* Semaphore.make(1)
+  const turns = bucket(1e9 / rate.perSecond, rate.burst)
+  const alone = bucket(4e9 / rate.perSecond, rate.burst)
   let waiting = 0
-  let next = 0
 
-  const turn = Effect.gen(function* () {
-    const now = Number(yield* Clock.monotonicTimeNanos)
-    const at = Math.max(next, now - interval * (rate.burst - 1))
-    if (at > now) yield* Effect.sleep(Duration.nanos(BigInt(Math.ceil(at - now))))
-    next = at + interval
+  const turn = Effect.suspend(() => {
+    const time = now()
+    const at = turns.next(time)
+    const wait = at > time ? Effect.sleep(Duration.nanos(BigInt(Math.ceil(at - time)))) : Effect.void
+    return Effect.andThen(
+      wait,
+      Effect.sync(() => turns.taken(at))
+    )
   })
 
   return {
@@ -38,6 +46,22 @@ export const make = Effect.fnUntraced(function* (rate: {
         Effect.sync(() => waiting--)
       )
     }),
-    isBusy: () => waiting > 0
+    mayGoAlone: () => {
+      const time = now()
+      const at = alone.next(time)
+      if (waiting > 0 || at > time) return false
+      alone.taken(at)
+      return true
+    }
   }
 })
+
+/** One every `interval` nanoseconds, and after a pause `burst` at once. */
+const bucket = (interval: number, burst: number) => {
+  let next = 0
+  return {
+    /** When the next one is due: not after now while there is one left. */
+    next: (now: number) => Math.max(next, now - interval * (burst - 1)),
+    taken: (at: number) => void (next = at + interval)
+  }
+}
