@@ -281,17 +281,11 @@ const stepResyncing = (state: Resyncing, event: Event, options: Guard.Options): 
       return live(
         state.asOf._tag === "Saved"
           ? Guard.replace(state, event.endpoints)
-          : Guard.reset(
-              afterwards(state, event.at, options),
-              event.endpoints,
-              unreadable(event.skipped),
-              event.at,
-              options
-            ),
+          : Guard.reset(afterwards(state, event.at), event.endpoints, unreadable(event.skipped), event.at, options),
         event
       )
     case "Resumed":
-      return live(afterwards(state, event.at, options), event)
+      return live(afterwards(state, event.at), event)
     case "Disconnected":
       return frozen(state, state.cursor, state.asOf, event.cause)
     case "GaveUp":
@@ -302,8 +296,8 @@ const stepResyncing = (state: Resyncing, event: Event, options: Guard.Options): 
 }
 
 /** After an outage of the registry its removals are doubted for a while; our own absence is none. */
-const afterwards = (state: Resyncing, at: number, options: Guard.Options): Resyncing =>
-  state.cause?._tag === "Failed" || state.cause?._tag === "Ended" ? Guard.doubt(state, at, options) : state
+const afterwards = (state: Resyncing, at: number): Resyncing =>
+  state.cause?._tag === "Failed" || state.cause?._tag === "Ended" ? Guard.doubt(state, at) : state
 
 /** What may happen to held instances in every state that has a snapshot. */
 const stepHeld = <S extends Known>(state: S, event: Event, options: Guard.Options): S => {
@@ -318,16 +312,16 @@ const stepHeld = <S extends Known>(state: S, event: Event, options: Guard.Option
 }
 
 const live = (
-  { snapshot, held, recent, draining, doubtedUntil }: Guard.Guarded,
+  { snapshot, held, recent, draining, doubtedSince }: Guard.Guarded,
   event: { readonly at: number; readonly cursor: Cursor }
-): Live => ({ _tag: "Live", snapshot, held, recent, draining, doubtedUntil, cursor: event.cursor, since: event.at })
+): Live => ({ _tag: "Live", snapshot, held, recent, draining, doubtedSince, cursor: event.cursor, since: event.at })
 
 const frozen = (
-  { snapshot, held, recent, draining, doubtedUntil }: Guard.Guarded,
+  { snapshot, held, recent, draining, doubtedSince }: Guard.Guarded,
   cursor: Cursor | undefined,
   asOf: AsOf,
   cause: Cause | undefined
-): Frozen => ({ _tag: "Frozen", snapshot, held, recent, draining, doubtedUntil, cursor, asOf, cause })
+): Frozen => ({ _tag: "Frozen", snapshot, held, recent, draining, doubtedSince, cursor, asOf, cause })
 
 const unreadable = (skipped: ReadonlyArray<Skipped>): ReadonlySet<InstanceId> =>
   new Set(skipped.flatMap(({ id }) => (id === undefined ? [] : [id])))

@@ -61,8 +61,8 @@ export interface Guarded {
   readonly recent: HashMap.HashMap<InstanceId, Departed>
   /** How many of the listed ones are draining. */
   readonly draining: number
-  /** Until then what vanishes is held, however little: milliseconds on the same clock. */
-  readonly doubtedUntil: number
+  /** When an outage ended: what vanishes within `window` of it is held, however little. */
+  readonly doubtedSince: number
 }
 
 /**
@@ -76,7 +76,7 @@ export const empty: Guarded = {
   held: HashMap.empty(),
   recent: HashMap.empty(),
   draining: 0,
-  doubtedUntil: 0
+  doubtedSince: -Infinity
 }
 
 /**
@@ -153,10 +153,7 @@ export const reset = <S extends Guarded>(
  * @category combinators
  * @since 0.1.0
  */
-export const doubt = <S extends Guarded>(self: S, at: number, options: Options): S => ({
-  ...self,
-  doubtedUntil: at + Duration.toMillis(options.window)
-})
+export const doubt = <S extends Guarded>(self: S, at: number): S => ({ ...self, doubtedSince: at })
 
 /**
  * The instance refused a connection: if it is held, it leaves.
@@ -222,15 +219,15 @@ const trip = <S extends Guarded>(self: S, visible: Map<InstanceId, Delta>, at: n
   const remaining = listed - self.draining
   const tooMany = (departed: number) =>
     listed === 0 || (departed >= options.minimum && departed >= options.fraction * (remaining + departed))
-  const doubted = at < self.doubtedUntil
-  if (!doubted && !tooMany(HashMap.size(self.recent) + HashMap.size(self.held))) return prune(self, at, options)
   const window = Duration.toMillis(options.window)
+  const doubted = at < self.doubtedSince + window
+  if (!doubted && !tooMany(HashMap.size(self.recent) + HashMap.size(self.held))) return prune(self, at, options)
   const outdated = ({ at: left }: Departed) => left <= at - window
   const elsewhere = HashMap.isEmpty(self.held) ? addressesAfter(self, visible) : nowhere
   const recent = without(self.recent, (departed) => outdated(departed) || elsewhere.has(departed.endpoint.address))
   const counted = HashMap.size(recent) + HashMap.size(self.held) - matching(self.held, outdated).length
   if (HashMap.isEmpty(recent) || !(doubted || tooMany(counted))) return { ...self, recent }
-  const suspects = tooMany(counted) ? recent : without(recent, ({ at: left }) => left < self.doubtedUntil - window)
+  const suspects = tooMany(counted) ? recent : without(recent, ({ at: left }) => left < self.doubtedSince)
   for (const [id, { endpoint }] of suspects) visible.set(id, { _tag: "Put", endpoint })
   return {
     ...self,

@@ -47,7 +47,7 @@ describe("Guard", () => {
   })
 
   it("after an outage holds whoever vanishes, however few, for as long as departures count as one event", () => {
-    const back = Guard.doubt(apply(of(names(9)), removed("i0"), 999), 1_000, options)
+    const back = Guard.doubt(apply(of(names(9)), removed("i0"), 999), 1_000)
     assert.deepStrictEqual(pickable(back), names(9).slice(1))
     const one = apply(back, removed("i1"), 1_000)
     assert.deepStrictEqual([held(one), pickable(one)], [["i1"], names(9).slice(1)])
@@ -58,8 +58,16 @@ describe("Guard", () => {
     assert.deepStrictEqual(held(missed), ["i1"])
   })
 
+  it("after an outage holds whoever is missing at that very moment, whatever the digits of the clock", () => {
+    for (let n = 1; n < 100; n++) {
+      const at = n * 7012.3456789
+      const missing = Guard.reset(Guard.doubt(of(names(9)), at), names(9).slice(1).map(listed), new Set(), at, options)
+      assert.deepStrictEqual(held(missing), ["i0"])
+    }
+  })
+
   it("after an outage lets go who announced it, and who was restarted", () => {
-    const back = Guard.doubt(of(["a", "b", "c"]), 0, options)
+    const back = Guard.doubt(of(["a", "b", "c"]), 0)
     const leaving = apply(back, put(endpoint("a", { port: 1000, draining: true })), 1)
     assert.deepStrictEqual(held(apply(leaving, removed("a"), 2)), [])
     const restarted = apply(back, put(endpoint("new", { port: 1000 })), 1)

@@ -58,23 +58,26 @@ const make = Effect.fnUntraced(function* (name: string, target: Given) {
     done: each([...forClient.proxies, ...forServers.proxies], f)
   })
 
-  /** Completes once a new reading lists nobody. */
-  const nobody = Effect.gen(function* () {
-    const resolver = yield* Resolver
-    yield* resolver.watch(service).pipe(
-      Stream.filter((change) => change._tag === "Reset" && change.endpoints.length === 0),
-      Stream.runHead
+  /** Does this while anybody is listed, and completes once Nacos tells its listeners that nobody is. */
+  const untilNobody = (meanwhile: Effect.Effect<void>) =>
+    Effect.gen(function* () {
+      const resolver = yield* Resolver
+      yield* resolver.watch(service).pipe(
+        Stream.map((change) => change._tag === "Reset" && change.endpoints.length === 0),
+        Stream.tap((isEmpty) => (isEmpty ? Effect.void : meanwhile)),
+        Stream.takeUntil((isEmpty) => isEmpty),
+        Stream.runDrain
+      )
+    }).pipe(
+      Effect.provide(Backend.resolver(Target.format(target))),
+      Effect.timeoutOrElse({
+        duration: "30 seconds",
+        orElse: () => Effect.fail(new Trouble({ message: `${name}: still lists servers of ${service} after 30 s` }))
+      }),
+      Effect.catchTag("RegistryError", ({ message }) => Effect.fail(new Trouble({ message })))
     )
-  }).pipe(
-    Effect.provide(Backend.resolver(Target.format(target))),
-    Effect.timeoutOrElse({
-      duration: "30 seconds",
-      orElse: () => Effect.fail(new Trouble({ message: `${name}: still lists servers of ${service} after 30 s` }))
-    }),
-    Effect.catchTag("RegistryError", ({ message }) => Effect.fail(new Trouble({ message })))
-  )
 
-  yield* nobody
+  yield* untilNobody(Effect.void)
   return RegistryControl.of({
     name,
     target: forClient.target,
@@ -92,11 +95,9 @@ const make = Effect.fnUntraced(function* (name: string, target: Given) {
     ],
     wipe: {
       says: `the servers are cut off until Nacos lists nobody of ${service}`,
+      // Not until a new listing is empty: Nacos gathers what it tells, and who is back by then was never away.
       done: Effect.ensuring(
-        Effect.andThen(
-          each(forServers.proxies, ({ refuse }) => refuse),
-          nobody
-        ),
+        untilNobody(each(forServers.proxies, ({ refuse }) => refuse)),
         each(forServers.proxies, ({ heal }) => heal)
       )
     }
