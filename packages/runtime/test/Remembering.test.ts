@@ -273,8 +273,8 @@ describe("remembering", () => {
       const last = store.written.at(-1)
       assert.strictEqual(last?.endpoints.find(({ id }) => id === "d")?.port, 1599)
       const before = store.written.length
-      yield* TestClock.adjust("65 seconds")
-      yield* TestClock.adjust("65 seconds")
+      yield* TestClock.adjust("66 seconds")
+      yield* TestClock.adjust("66 seconds")
       assert.strictEqual(store.written.length, before + 2)
     })
   )
