@@ -32,7 +32,7 @@ const seconds = (since: number) => `${Math.round((performance.now() - since) / 1
 const count = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`
 
 /** `npm test` also runs what else there is at the same time, so there a rollout has fewer requests. */
-const long = { MUSTER_TEST_ROLLOUT_REQUESTS: "5000", MUSTER_TEST_ROLLOUT_RATE: "400" }
+const long = { MUSTER_TEST_ROLLOUT_REQUESTS: "5000", MUSTER_TEST_ROLLOUT_RATE: "200" }
 
 let running: ChildProcess | undefined
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
