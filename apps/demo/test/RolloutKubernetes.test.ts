@@ -61,7 +61,8 @@ layer(Deployment.layer, { excludeTestServices: true, timeout })("a rollout on Ku
       Effect.gen(function* () {
         const { crash, pods } = yield* Deployment.Deployment
         const { lostInKill, retried, told } = yield* judged(Effect.andThen(crash(pods()[1]), oneAtATime))
-        assert.isAbove(retried, 0, told)
+        // The first request that finds it dead is sent elsewhere, or lost if it is an order that was under way.
+        assert.isAbove(retried + lostInKill, 0, told)
         assert.isAtMost(lostInKill, 20, told)
       }),
     { timeout }
