@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { Candidates } from "@muster/core"
-import { seeded } from "./fixtures/instances.ts"
+import { seeded } from "./fixtures/seeded.ts"
 
 const of = (weights: ReadonlyArray<number>) => {
   const candidates = Candidates.make()

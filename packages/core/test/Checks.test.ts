@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Attempt, Checks, Load, Outcome, Roster, Snapshot } from "@muster/core"
 import { id } from "./fixtures/arbitrary.ts"
-import { defaults, endpoint, epoch, seeded } from "./fixtures/instances.ts"
+import { defaults, endpoint, epoch } from "./fixtures/instances.ts"
+import { seeded } from "./fixtures/seeded.ts"
 
 const silence = 10_000
 

@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { Attempt, type Change, type Endpoint, Explain, Outcome, Roster, Snapshot } from "@muster/core"
 import { delta, id, Move } from "./fixtures/arbitrary.ts"
-import { defaults, endpoint, epoch, seeded } from "./fixtures/instances.ts"
+import { defaults, endpoint, epoch } from "./fixtures/instances.ts"
+import { seeded } from "./fixtures/seeded.ts"
 
 const setUp = (...endpoints: ReadonlyArray<Endpoint.Endpoint>) => {
   const roster = Roster.make(defaults, () => undefined)

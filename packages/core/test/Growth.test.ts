@@ -6,7 +6,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Attempt, type Endpoint, Explain, Outcome, Roster, Snapshot } from "@muster/core"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
-import { defaults, endpoint, epoch, seeded } from "./fixtures/instances.ts"
+import { defaults, endpoint, epoch } from "./fixtures/instances.ts"
+import { seeded } from "./fixtures/seeded.ts"
 
 setFlagsFromString("--expose-gc")
 const collect = runInNewContext("gc") as () => void

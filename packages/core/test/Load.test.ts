@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Load, Outcome } from "@muster/core"
-import { defaults, seeded } from "./fixtures/instances.ts"
+import { defaults } from "./fixtures/instances.ts"
+import { seeded } from "./fixtures/seeded.ts"
 
 const fresh = (instances = 1) => {
   const load = Load.make(defaults.load)

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Candidates, Load, LoadReport, Outcome, Pick } from "@muster/core"
-import { defaults, seeded } from "./fixtures/instances.ts"
+import { defaults } from "./fixtures/instances.ts"
+import { seeded } from "./fixtures/seeded.ts"
 
 const setUp = (weights: ReadonlyArray<number>) => {
   const load = Load.make(defaults.load)

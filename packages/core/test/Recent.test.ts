@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Attempt, Endpoint, Recent, Roster, Snapshot } from "@muster/core"
-import { defaults, endpoint, epoch, seeded } from "./fixtures/instances.ts"
+import { defaults, endpoint, epoch } from "./fixtures/instances.ts"
+import { seeded } from "./fixtures/seeded.ts"
 
 const names = (choice: ReturnType<typeof Roster.choices>[number]) =>
   choice.compared.map(({ endpoint }) => endpoint.id).toSorted()

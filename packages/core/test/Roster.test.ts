@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { Attempt, type Change, type Endpoint, Health, Load, Outcome, Roster, Snapshot } from "@muster/core"
 import { delta, id, Move } from "./fixtures/arbitrary.ts"
-import { defaults, endpoint, epoch, seeded } from "./fixtures/instances.ts"
+import { defaults, endpoint, epoch } from "./fixtures/instances.ts"
+import { seeded } from "./fixtures/seeded.ts"
 
 /** A roster, a clock and a list that the test moves. */
 const setUp = (...endpoints: ReadonlyArray<Endpoint.Endpoint>) => {

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { Candidates, Load, Pick, Zones } from "@muster/core"
-import { defaults, seeded } from "./fixtures/instances.ts"
+import { defaults } from "./fixtures/instances.ts"
+import { seeded } from "./fixtures/seeded.ts"
 
 type Weights = Readonly<Record<string, ReadonlyArray<number>>>
 
