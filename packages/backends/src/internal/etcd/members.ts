@@ -132,7 +132,10 @@ export const make = Effect.fnUntraced(function* (
         return Effect.fail(error)
       })
       return attempt.pipe(
-        Effect.retry({ times: 1, while: (error) => sent && GrpcError.mayPassElsewhere(error) }),
+        Effect.catchIf(
+          (error) => sent && GrpcError.mayPassElsewhere(error),
+          () => attempt
+        ),
         Effect.timeoutOrElse({ duration: deadline, orElse: () => expired })
       )
     })

@@ -31,7 +31,7 @@ export const make = Effect.fnUntraced(function* (members: Members, keepAlive: Ke
   const { renewAfter } = yield* Policy.Lease
   const lookup = yield* Lookup.make(members)
   const grants = yield* LeaseGrant.make(members, keepAlive)
-  const turns = yield* Turns.make(yield* Policy.RegisterRate)
+  const turns = yield* Turns.make(yield* Policy.RegisterRate, Duration.times(deadline, 0.5))
   const claim = yield* Claims.make(members, layout, turns.mayGoAlone)
   /** The lease under which each instance of ours was registered last. */
   const held = new Map<string, string>()
@@ -64,10 +64,7 @@ export const make = Effect.fnUntraced(function* (members: Members, keepAlive: Ke
   const register = Effect.fn("Etcd.register")(function* (endpoint: Endpoint, ttl: Duration.Duration) {
     const name = nameOf(endpoint)
     // Whoever waits too long for his turn gives up while that costs nothing, not in the middle of his registration.
-    yield* Effect.timeoutOrElse(turns.take, {
-      duration: Duration.times(deadline, 0.5),
-      orElse: () => Effect.fail(new Reason.TimedOut({ message: "many other registrations of this client come first" }))
-    })
+    yield* turns.take
     const { id, ttl: granted } = yield* grants.grant(name, ttl)
     const before = yield* claim(endpoint, id).pipe(
       Effect.tapError((error) => (error._tag === "Superseded" ? grants.abandon(name, id) : Effect.void)),

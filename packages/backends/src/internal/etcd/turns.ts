@@ -5,10 +5,11 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
+import { TimedOut } from "@muster/core/RegistryError"
 
 export interface Turns {
-  /** Completes when it is the caller's turn. */
-  readonly take: Effect.Effect<void>
+  /** Completes when it is the caller's turn, at once if that is now; fails when that takes too long. */
+  readonly take: Effect.Effect<void, TimedOut>
   /**
    * Whether whoever had his turn may go on alone, at the cost of a call of his own: a quarter of the pace at most, and
    * nobody while others wait.
@@ -16,11 +17,14 @@ export interface Turns {
   readonly mayGoAlone: () => boolean
 }
 
-/** `burst` turns may be taken at once after a pause. */
-export const make = Effect.fnUntraced(function* (rate: {
-  readonly perSecond: number
-  readonly burst: number
-}): Effect.fn.Return<Turns> {
+/** `burst` turns may be taken at once after a pause; nobody waits longer than his patience. */
+export const make = Effect.fnUntraced(function* (
+  rate: {
+    readonly perSecond: number
+    readonly burst: number
+  },
+  patience: Duration.Duration
+): Effect.fn.Return<Turns> {
   const clock = yield* Clock.Clock
   const now = () => Number(clock.monotonicTimeNanosUnsafe())
   const one = yield* Semaphore.make(1)
@@ -38,13 +42,21 @@ export const make = Effect.fnUntraced(function* (rate: {
     )
   })
 
+  const queue = Effect.suspend(() => {
+    waiting++
+    return Effect.ensuring(
+      one.withPermits(1)(turn),
+      Effect.sync(() => waiting--)
+    )
+  }).pipe(Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(tooMany) }))
+
   return {
     take: Effect.suspend(() => {
-      waiting++
-      return Effect.ensuring(
-        one.withPermits(1)(turn),
-        Effect.sync(() => waiting--)
-      )
+      const time = now()
+      const at = turns.next(time)
+      if (waiting > 0 || at > time) return queue
+      turns.taken(at)
+      return Effect.void
     }),
     mayGoAlone: () => {
       const time = now()
@@ -55,6 +67,8 @@ export const make = Effect.fnUntraced(function* (rate: {
     }
   }
 })
+
+const tooMany = new TimedOut({ message: "many other registrations of this client come first" })
 
 /** One every `interval` nanoseconds, and after a pause `burst` at once. */
 const bucket = (interval: number, burst: number) => {
