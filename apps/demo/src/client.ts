@@ -7,8 +7,8 @@
  */
 import { DiscoveryState, Policy } from "@muster/core"
 import { type Endpoint, ServiceName } from "@muster/core/Endpoint"
-import { Discovery } from "@muster/runtime"
-import { Effect, HashMap, Option, Schema } from "effect"
+import { Discovery, SnapshotFiles } from "@muster/runtime"
+import { Effect, HashMap, Layer, Option, Schema } from "effect"
 import * as Backend from "./backend.ts"
 import * as Customer from "./Customer.ts"
 import { Figures } from "./Figures.ts"
@@ -24,10 +24,12 @@ export interface Options {
   readonly service: Option.Option<string>
   /** Requests a second. */
   readonly rate: number
+  /** The folder in which the last snapshot is kept for the next run. */
+  readonly remember: Option.Option<string>
 }
 
 /** Figures are of the answers of so many last milliseconds. */
-const memory = 5000
+const window = 5000
 
 /** So many last happenings stay on the screen. */
 const remembered = 8
@@ -88,9 +90,14 @@ export const run = Effect.fn("client")(function* ({ registry, rate, ...options }
   }).pipe(
     // Requests end before the connections that they use.
     Effect.scoped,
-    Effect.provide(Customer.layer(Backend.resolver(registry), view)),
+    Effect.provide(Layer.provide(Customer.layer(Backend.resolver(registry), view), memory(options.remember))),
     Effect.ensuring(Effect.sync(() => work.answered + work.failed > 0 && screen.write(`${total(work)}\n`)))
   )
+})
+
+const memory = Option.match({
+  onNone: () => Layer.empty,
+  onSome: (directory: string) => SnapshotFiles.layer({ directory })
 })
 
 /** What the requests came to, all of them and the last ones. */
@@ -121,7 +128,7 @@ class Work implements Traffic.Listener {
 
   /** The figures of the last answers: all of them, or those of one instance. */
   recent(instance?: string): Figures {
-    const from = performance.now() - memory
+    const from = performance.now() - window
     if ((this.#recent[0]?.at ?? Infinity) < from) this.#recent = this.#recent.filter(({ at }) => at >= from)
     const figures = new Figures()
     for (const answer of this.#recent) {

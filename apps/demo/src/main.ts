@@ -76,7 +76,12 @@ const client = Command.make(
       Flag.withDescription("Where the servers are: local:./orders.db or direct:///127.0.0.1:4001,127.0.0.1:4002")
     ),
     service: Flag.optional(service),
-    rate: rate(20)
+    rate: rate(20),
+    remember: Flag.optional(
+      Flag.String("remember").pipe(
+        Flag.withDescription("A folder for what was seen last, to start with while the registry is down")
+      )
+    )
   },
   (options) =>
     Effect.flatMap(

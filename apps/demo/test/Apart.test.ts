@@ -80,6 +80,26 @@ describe("servers and clients in separate terminals", () => {
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
+  it.live(
+    "F-c2: a client that starts while the registry is down calls what it remembers from its last run",
+    () =>
+      Effect.gen(function* () {
+        const memory = `${yield* folder}/remembered`
+        const fake = yield* start(["fake", "consul"])
+        const [, registry] = yield* fake.says(/^target: (\S+)$/m)
+        yield* server(registry, "a")
+        const before = yield* start(["client", "--registry", registry, "--remember", memory])
+        yield* before.says(answersFrom("a"))
+        yield* before.signal("SIGTERM")
+        assert.strictEqual((yield* before.ended).code, 0)
+        yield* fake.signal("SIGTERM")
+        yield* fake.ended
+        const after = yield* start(["client", "--registry", registry, "--remember", memory])
+        yield* after.says(/a 100 %.* answered · frozen for/)
+      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
+    { timeout: 120_000 }
+  )
+
   it.live("F-s2: SIGTERM while the registry hangs ends a server within the drain and 2 s", () =>
     Effect.gen(function* () {
       const path = `${yield* folder}/orders.db`
