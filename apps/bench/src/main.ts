@@ -6,7 +6,7 @@
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Console, Effect, type FileSystem, References, Runtime, Schema } from "effect"
+import { Console, Effect, References, Runtime, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as EtcdServer from "../../../packages/backends/test/fixtures/EtcdServer.ts"
 import { p7 } from "../../simulate/src/p7.ts"
@@ -18,6 +18,7 @@ import { etcdOutage } from "./etcdOutage.ts"
 import { etcdWatch } from "./etcdWatch.ts"
 import { httpCost } from "./httpCost.ts"
 import { localLatency } from "./localLatency.ts"
+import { lostRequests } from "./lostRequests.ts"
 import { pickCost } from "./pickCost.ts"
 import type { Row } from "./Row.ts"
 import { snapshotCost } from "./snapshotCost.ts"
@@ -29,7 +30,7 @@ class Missed extends Schema.TaggedError<Missed>()("Missed", {}) {
 interface Measurement {
   /** The line of the cost table that it answers. */
   readonly id: string
-  readonly rows: Effect.Effect<ReadonlyArray<Row>, unknown, FileSystem.FileSystem>
+  readonly rows: Effect.Effect<ReadonlyArray<Row>, unknown, NodeServices.NodeServices>
 }
 
 /** Where there is no etcd, what needs it is left out, and that is said. */
@@ -45,6 +46,7 @@ const measurements: ReadonlyArray<Measurement> = [
   { id: "P5", rows: onEtcd(etcdOutage) },
   { id: "P6", rows: coldStart },
   { id: "P7", rows: p7 },
+  { id: "P8", rows: onEtcd(lostRequests) },
   { id: "P9", rows: onEtcd(etcdWatch) },
   { id: "P10", rows: onEtcd(etcdLeases) }
 ]
