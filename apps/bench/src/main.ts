@@ -1,12 +1,12 @@
 /**
  * `npm run bench`: what Muster costs, each figure beside that of a peer or a limit measured in the same run.
  *
- * `-- --only P4,P9` measures only those lines of the cost table. Prints a table, or with `--json` ends standard output
- * with one line of JSON. Exit code 1 if a figure misses its bar.
+ * `-- --only P4,P9` measures only those lines of the cost table. Prints a table, with `--markdown` the one of the README;
+ * with `--json` ends standard output with one line of JSON. Exit code 1 if a figure misses its bar.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Console, Effect, type FileSystem, References, Runtime, Schema } from "effect"
+import { Console, Effect, References, Runtime, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as EtcdServer from "../../../packages/backends/test/fixtures/EtcdServer.ts"
 import { p7 } from "../../simulate/src/p7.ts"
@@ -18,9 +18,11 @@ import { etcdOutage } from "./etcdOutage.ts"
 import { etcdWatch } from "./etcdWatch.ts"
 import { httpCost } from "./httpCost.ts"
 import { localLatency } from "./localLatency.ts"
+import { lostRequests } from "./lostRequests.ts"
 import { pickCost } from "./pickCost.ts"
 import type { Row } from "./Row.ts"
 import { snapshotCost } from "./snapshotCost.ts"
+import * as Table from "./Table.ts"
 
 class Missed extends Schema.TaggedError<Missed>()("Missed", {}) {
   override readonly [Runtime.errorReported] = false
@@ -29,7 +31,7 @@ class Missed extends Schema.TaggedError<Missed>()("Missed", {}) {
 interface Measurement {
   /** The line of the cost table that it answers. */
   readonly id: string
-  readonly rows: Effect.Effect<ReadonlyArray<Row>, unknown, FileSystem.FileSystem>
+  readonly rows: Effect.Effect<ReadonlyArray<Row>, unknown, NodeServices.NodeServices>
 }
 
 /** Where there is no etcd, what needs it is left out, and that is said. */
@@ -45,44 +47,22 @@ const measurements: ReadonlyArray<Measurement> = [
   { id: "P5", rows: onEtcd(etcdOutage) },
   { id: "P6", rows: coldStart },
   { id: "P7", rows: p7 },
+  { id: "P8", rows: onEtcd(lostRequests) },
   { id: "P9", rows: onEtcd(etcdWatch) },
   { id: "P10", rows: onEtcd(etcdLeases) }
 ]
 
 const ids = new Set(measurements.map(({ id }) => id))
 
-const table = (rows: ReadonlyArray<Row>): string => {
-  const cells = [
-    ["", "id", "case", "value", "against", "ratio", "bar"],
-    ...rows.map(({ ok, id, case: what, value, against, unit, ratio, bar }) => [
-      bar === null ? " " : ok ? "✓" : "✗",
-      id,
-      what,
-      `${value} ${unit}`,
-      `${against} ${unit}`,
-      String(ratio),
-      bar === null ? "–" : `≤ ${bar}`
-    ])
-  ]
-  const widths = cells.reduce<ReadonlyArray<number>>(
-    (widest, row) => row.map((cell, i) => Math.max(cell.length, widest[i] ?? 0)),
-    []
-  )
-  return cells
-    .map((row) =>
-      row
-        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-        .join("  ")
-        .trimEnd()
-    )
-    .join("\n")
-}
-
 const bench = Command.make(
   "bench",
   {
     json: Flag.Boolean("json").pipe(
       Flag.withDescription("End standard output with the rows as one line of JSON; the table goes to standard error"),
+      Flag.withDefault(false)
+    ),
+    markdown: Flag.Boolean("markdown").pipe(
+      Flag.withDescription("Print the table as Markdown, with the date, the command and the size of the machine"),
       Flag.withDefault(false)
     ),
     only: Flag.String("only").pipe(
@@ -95,11 +75,13 @@ const bench = Command.make(
       Flag.withDefault([...ids])
     )
   },
-  Effect.fnUntraced(function* ({ json, only }) {
+  Effect.fnUntraced(function* ({ json, markdown, only }) {
     yield* Child.built
     const chosen = measurements.filter(({ id }) => only.includes(id))
     const rows = (yield* Effect.forEach(chosen, ({ rows }) => rows)).flat()
-    yield* json ? Console.error(table(rows)) : Console.log(table(rows))
+    const command = only.length === ids.size ? "npm run bench" : `npm run bench -- --only ${only.join(",")}`
+    const table = markdown ? yield* Table.markdown(rows, command) : Table.text(rows)
+    yield* json ? Console.error(table) : Console.log(table)
     if (json) yield* Console.log(JSON.stringify({ rows }))
     if (rows.some(({ ok }) => !ok)) return yield* new Missed()
   })

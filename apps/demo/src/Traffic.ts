@@ -17,6 +17,8 @@ const kinds: ReadonlyArray<Kind> = ["place", "quote", "amend", "quote", "quote"]
 export interface Errand {
   readonly sequence: number
   readonly kind: Kind
+  /** The id of the order that it is about. */
+  readonly order: string
   /** When it should be sent: milliseconds on the monotonic clock. */
   readonly dueAt: number
   /** The addresses that were tried, in order. */
@@ -58,8 +60,7 @@ export const run = Effect.fn("Traffic.run")(function* (service: string, perSecon
   const customer = (yield* Random.nextIntBetween(36 ** 7, 36 ** 8)).toString(36)
   const errands = yield* FiberSet.make()
 
-  const ask = ({ kind, sequence }: Errand) => {
-    const id = `${customer}-${sequence}`
+  const ask = ({ kind, order: id }: Errand) => {
     switch (kind) {
       case "place":
         return Effect.asVoid(client.trade.place({ payload: { id, item: "chair", quantity: 1 } }))
@@ -89,7 +90,7 @@ export const run = Effect.fn("Traffic.run")(function* (service: string, perSecon
     const early = dueAt - (yield* now)
     if (early > 0) yield* Effect.sleep(early)
     const kind = kinds[sequence % kinds.length] ?? "quote"
-    yield* FiberSet.run(errands, send({ sequence, kind, dueAt, addresses: [] }))
+    yield* FiberSet.run(errands, send({ sequence, kind, order: `${customer}-${sequence}`, dueAt, addresses: [] }))
   }
 })
 

@@ -23,6 +23,7 @@ export interface Options {
   readonly port: number
   readonly weight: number
   readonly zone: Option.Option<string>
+  readonly metadata?: Readonly<Record<string, string>>
   readonly tally: Option.Option<string>
   readonly untilStdinEnds: boolean
 }
@@ -32,7 +33,7 @@ const keepAliveTimeout = 65_000
 
 /** Runs one server until it is told to stop. */
 export const run = Effect.fn("server")(function* (options: Options) {
-  const { host, port, registry, service, weight } = options
+  const { host, metadata, port, registry, service, weight } = options
   const suffix = (yield* Random.nextIntBetween(36 ** 3, 36 ** 4)).toString(36)
   const id = Option.getOrElse(options.id, () => `${service}-${suffix}`)
   const served = HttpRouter.serve(Shop.routes({ id, tallyFile: Option.getOrUndefined(options.tally) }), {
@@ -48,7 +49,8 @@ export const run = Effect.fn("server")(function* (options: Options) {
   const announced = HttpServer.addressFormattedWith((address) =>
     Effect.andThen(Console.log(`${id} serves ${service} at ${address}, registry: ${registry}`), diary.open)
   )
-  const registered = Registrar.serve(served, { service, id, weight, zone: Option.getOrUndefined(options.zone) })
+  const zone = Option.getOrUndefined(options.zone)
+  const registered = Registrar.serve(served, { service, id, weight, zone, metadata })
   const serving =
     registry === "none"
       ? Effect.provide(Effect.andThen(announced, Effect.never), served)

@@ -51,7 +51,18 @@ export interface Act {
   readonly play: (stage: Stage) => Deed
 }
 
-const outage = Duration.seconds(10)
+/** The registry is taken away for so long, once in each way that there is. */
+export const outage = (duration: Duration.Duration): Act => ({
+  name: "outage",
+  title: `the registry is taken away for ${Duration.toSeconds(duration)} s, in every way there is`,
+  play: Effect.fnUntraced(function* ({ pause, registry, troubled }) {
+    yield* pause(1)
+    for (const { takeAway, bringBack } of registry.outages) {
+      yield* troubled(Effect.andThen(takeAway, pause(Duration.toSeconds(duration))), bringBack)
+      yield* pause(2)
+    }
+  })
+})
 
 export const acts: ReadonlyArray<Act> = [
   {
@@ -107,17 +118,7 @@ export const acts: ReadonlyArray<Act> = [
         discard: true
       })
   },
-  {
-    name: "outage",
-    title: `the registry is taken away for ${Duration.toSeconds(outage)} s, in every way there is`,
-    play: Effect.fnUntraced(function* ({ pause, registry, troubled }) {
-      yield* pause(1)
-      for (const { takeAway, bringBack } of registry.outages) {
-        yield* troubled(Effect.andThen(takeAway, pause(Duration.toSeconds(outage))), bringBack)
-        yield* pause(2)
-      }
-    })
-  },
+  outage(Duration.seconds(10)),
   {
     name: "wiped",
     title: "the registry loses everything",

@@ -14,6 +14,8 @@ export interface Options {
   readonly registry: string
   /** Where the tallies are kept. */
   readonly folder: string
+  /** The program that runs one when it is told what the `server` of this one is. Default: this one. */
+  readonly program?: string
 }
 
 /** What a server is told besides. */
@@ -33,12 +35,12 @@ export interface Server {
   readonly words: Array<string>
 }
 
-const program = fileURLToPath(new URL("../main.ts", import.meta.url))
+const ownProgram = fileURLToPath(new URL("../main.ts", import.meta.url))
 
 /** So many last words are kept. */
 const memory = 10
 
-export const make = Effect.fnUntraced(function* ({ service, registry, folder }: Options) {
+export const make = Effect.fnUntraced(function* ({ service, registry, folder, program = ownProgram }: Options) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
@@ -88,15 +90,15 @@ export const make = Effect.fnUntraced(function* ({ service, registry, folder }: 
       yield* server.handle.kill({ killSignal })
     })
 
-  /** How many orders were executed more than once, over all servers that ever ran. */
-  const executedTwice = Effect.gen(function* () {
+  /** The orders that were executed more than once, over all servers that ever ran. */
+  const repeated = Effect.gen(function* () {
     const executions = new Map<string, number>()
     for (const file of yield* fs.readDirectory(tallies)) {
       for (const order of (yield* fs.readFileString(path.join(tallies, file))).split("\n")) {
         if (order !== "") executions.set(order, (executions.get(order) ?? 0) + 1)
       }
     }
-    return [...executions.values()].filter((times) => times > 1).length
+    return [...executions].flatMap(([order, times]) => (times > 1 ? [order] : []))
   })
 
   return {
@@ -106,7 +108,8 @@ export const make = Effect.fnUntraced(function* ({ service, registry, folder }: 
     /** Kills a server at once, and waits until its end is certain. */
     kill: end("SIGKILL"),
     isServing: (id: string) => servers.get(id)?.isServing === true,
-    executedTwice
+    repeated,
+    executedTwice: Effect.map(repeated, ({ length }) => length)
   }
 })
 

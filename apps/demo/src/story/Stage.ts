@@ -19,8 +19,9 @@ export interface Parts {
   readonly fleet: Fleet.Fleet
   readonly registry: RegistryControl["Service"]
   readonly view: View
-  readonly evidence: Evidence
-  readonly telling: Telling
+  /** Hears of a kill before it happens and after it. */
+  readonly evidence: Pick<Evidence, "killing" | "killed">
+  readonly telling: Pick<Telling, "did">
   /** Multiplies every pause. */
   readonly pace: number
 }
