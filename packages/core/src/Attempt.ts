@@ -101,10 +101,25 @@ export const end = (self: Roster.Roster, attempt: Attempt): void => {
 const begin = (self: Roster.Roster, slot: number, now: number, isProbe: boolean): Attempt => {
   Load.start(self.load, slot)
   Recent.made(self.load.recent, slot, now)
-  const member = self.bySlot[slot]
-  const endpoint = self.endpoints[slot]
-  return { member, slot, endpoint, startedAt: now, isProbe, outcome: undefined, ended: false }
+  return make(self.bySlot[slot], slot, self.endpoints[slot], now, isProbe)
 }
+
+const make = <M, E, T>(member: M, slot: number, endpoint: E, startedAt: T, isProbe: boolean) => ({
+  member,
+  slot,
+  endpoint,
+  startedAt,
+  isProbe,
+  outcome: undefined,
+  ended: false
+})
+
+/**
+ * Where a field has held objects of one shape only, V8 looks at the shape of each object that it stores there: with many
+ * instances that missed the cache twice and took a quarter of a pick. One attempt that holds nothing, and that is kept,
+ * teaches it to look no more.
+ */
+make.nothing = make(undefined, 0, undefined, undefined, false)
 
 /** Sends the request to an instance that has been out for long enough. */
 const probe = (self: Roster.Roster, now: number, repeatable: boolean): Attempt | undefined => {

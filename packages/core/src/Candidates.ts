@@ -118,24 +118,34 @@ export const isEven = (self: Candidates): boolean => self.groups.length === 1 &&
  * @since 0.1.0
  */
 export const draw = (self: Candidates, random: () => number): number => {
-  let group = self.groups[0]
-  if (self.groups.length > 1) {
-    let rest = random() * self.total
-    for (group of self.groups) {
-      rest -= group.total
-      if (rest < 0) break
-    }
-  }
-  const { slots, bound, lighter } = group
-  let x = random() * slots.length
-  let index = Math.floor(x)
+  const group = self.groups.length === 1 ? self.groups[0] : drawGroup(self, random)
+  const { slots } = group
+  const x = random() * slots.length
+  const index = Math.floor(x)
   self.drawn = index
-  if (lighter === 0) return slots[index]
-  for (let tries = 0; tries < maxTries && (x - index) * bound >= self.weights[slots[index]]; tries++) {
-    x = random() * slots.length
-    index = Math.floor(x)
+  const slot = slots[index]
+  return group.lighter === 0 || (x - index) * group.bound < self.weights[slot] ? slot : redraw(self, group, random)
+}
+
+const drawGroup = (self: Candidates, random: () => number): Group => {
+  let rest = random() * self.total
+  let drawn = self.groups[0]
+  for (drawn of self.groups) {
+    rest -= drawn.total
+    if (rest < 0) break
   }
-  return slots[index]
+  return drawn
+}
+
+const redraw = (self: Candidates, { slots, bound }: Group, random: () => number): number => {
+  let slot = slots[0]
+  for (let tries = 0; tries < maxTries; tries++) {
+    const x = random() * slots.length
+    const index = Math.floor(x)
+    slot = slots[index]
+    if ((x - index) * bound < self.weights[slot]) break
+  }
+  return slot
 }
 
 /**
@@ -146,12 +156,15 @@ export const draw = (self: Candidates, random: () => number): number => {
  */
 export const drawOther = (self: Candidates, first: number, random: () => number): number => {
   const { slots, lighter } = self.groups[0]
-  if (self.groups.length === 1 && (lighter === 0 || slots.length === 2)) {
-    const index = Math.floor(random() * (slots.length - 1))
-    // Mostly it is known where `first` is, without a look at another array.
-    const place = slots[self.drawn] === first ? self.drawn : self.places[first]
-    return slots[index < place ? index : index + 1]
-  }
+  if (self.groups.length > 1 || (lighter > 0 && slots.length > 2)) return drawUntilOther(self, first, random)
+  const index = Math.floor(random() * (slots.length - 1))
+  // Mostly it is known where `first` is, without a look at another array.
+  const place = slots[self.drawn] === first ? self.drawn : self.places[first]
+  // Added rather than branched upon: half of the branches would be foreseen wrongly.
+  return slots[index + Number(index >= place)]
+}
+
+const drawUntilOther = (self: Candidates, first: number, random: () => number): number => {
   for (let tries = 0; tries < maxTries; tries++) {
     const other = draw(self, random)
     if (other !== first) return other

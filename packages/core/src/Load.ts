@@ -253,17 +253,16 @@ export const record = (self: Load, slot: number, outcome: Outcome, elapsed: numb
   const before = hot[base + expected]
   const kept = decay(since / options.tau)
   const answered = outcome._tag === "Succeeded"
-  if (answered) {
-    hot[base + expected] = averaged(self, slot, before, kept, elapsed)
-    observe(self, slot, now)
-  } else {
-    hot[base + expected] = Math.max(before * kept, learned(self, slot, outcome, latency(self, slot, now), elapsed))
-  }
+  const after = answered
+    ? averaged(self, slot, before, kept, elapsed)
+    : Math.max(before * kept, learned(self, slot, outcome, latency(self, slot, now), elapsed))
+  hot[base + expected] = after
   const others = Math.max(0, hot[base + inFlight] - 1)
   hot[base + usual] += (others - hot[base + usual]) * Math.max(1 - kept, 1 / options.memory)
+  if (answered) observe(self, slot, now)
   if (!answered || hot[base + marks] !== 0) judge(self, slot, outcome, since, now)
   hot[base + updatedAt] = now
-  if (before <= 0 && hot[base + expected] > 0) findTypical(self, now)
+  if (before <= 0 && after > 0) findTypical(self, now)
 }
 
 /**
@@ -411,8 +410,10 @@ export const warm = (self: Load, slot: number, since: number, until: number, flo
  * @category getters
  * @since 0.1.0
  */
-export const warmth = (self: Load, slot: number, now: number): number => {
-  if (isPlain(self, slot)) return 1
+export const warmth = (self: Load, slot: number, now: number): number =>
+  isPlain(self, slot) ? 1 : warmthByNow(self, slot, now)
+
+const warmthByNow = (self: Load, slot: number, now: number): number => {
   const base = slot * coldStride
   const remaining = self.cold[base + warmAt] - now
   return remaining <= 0 ? 1 : 1 - remaining * self.cold[base + warmRate]
@@ -427,7 +428,8 @@ export const warmth = (self: Load, slot: number, now: number): number => {
 export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * hotStride + expected] > 0
 
 /**
- * What it would cost to send one more request there rather than to `rival`.
+ * What it would cost to send one more request to `one` rather than to `other`, and the other way round: two cells that the
+ * next comparison writes over.
  *
  * Where their latencies are the same within the noise, that is its `pressure` alone: latency is an estimate, while what
  * is in flight is known exactly. Else it is latency × (in flight + 1) / (usually in flight + 1), raised by failures and
@@ -441,15 +443,35 @@ export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * ho
  * @category getters
  * @since 0.1.0
  */
-export const cost = (self: Load, slot: number, rival: number, now: number): number => {
+export const compare = (self: Load, one: number, other: number, now: number): Float64Array => {
+  expect(self, one, other, now)
+  const isTie = isSame(self, costs[0], costs[1])
+  charge(self, one, 0, isTie, now)
+  charge(self, other, 1, isTie, now)
+  return costs
+}
+
+/** In cells, because each pair of numbers, and each number that a call returns, would be an object for every request. */
+const costs = new Float64Array(2)
+
+/** From the latency of one of two to its cost. */
+const charge = (self: Load, slot: number, side: number, isTie: boolean, now: number): void => {
   const { hot } = self
   const base = slot * hotStride
-  const own = comparable(self, slot, rival, now)
-  const isTie = isSame(self, own, comparable(self, rival, slot, now))
   const busy = hot[base + inFlight] + 1
-  const cost = isTie ? busy / (fairShare(self, hot[base + weight]) + 1) : (own * busy) / (hot[base + usual] + 1)
-  return hot[base + marks] === 0 ? cost : cost * handicap(self, slot, now)
+  costs[side] = isTie
+    ? busy / (fairShare(self, hot[base + weight]) + 1)
+    : (costs[side] * busy) / (hot[base + usual] + 1)
+  if (hot[base + marks] !== 0) costs[side] *= handicap(self, slot, now)
 }
+
+/**
+ * What it would cost to send one more request there rather than to `rival`.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const cost = (self: Load, slot: number, rival: number, now: number): number => compare(self, slot, rival, now)[0]
 
 /**
  * How many requests are usually in flight there.
@@ -476,18 +498,26 @@ export const costAlone = (self: Load, slot: number, now: number): number =>
  * @category getters
  * @since 0.1.0
  */
-export const isAlike = (self: Load, one: number, other: number, now: number): boolean =>
-  isSame(self, comparable(self, one, other, now), comparable(self, other, one, now))
+export const isAlike = (self: Load, one: number, other: number, now: number): boolean => {
+  expect(self, one, other, now)
+  return isSame(self, costs[0], costs[1])
+}
 
 const isSame = ({ options }: Load, one: number, other: number): boolean =>
   one <= other * (1 + options.noise) && other <= one * (1 + options.noise)
 
-/** The latency of an instance that is compared with another one. */
-const comparable = (self: Load, slot: number, rival: number, now: number): number => {
-  const base = slot * hotStride
-  const known = self.hot[base + expected]
+/** The latencies of two that are compared with each other, into the two cells. */
+const expect = (self: Load, one: number, other: number, now: number): void => {
+  const { hot } = self
   const { jitter, tau } = self.options
-  return jitter + (known > 0 ? known * decay((now - self.hot[base + updatedAt]) / tau) : guess(self, rival, now))
+  const first = one * hotStride
+  const second = other * hotStride
+  const ofOne = hot[first + expected]
+  const ofOther = hot[second + expected]
+  costs[0] = jitter + ofOne * decay((now - hot[first + updatedAt]) / tau)
+  costs[1] = jitter + ofOther * decay((now - hot[second + updatedAt]) / tau)
+  if (ofOne <= 0) costs[0] = jitter + guess(self, other, now)
+  if (ofOther <= 0) costs[1] = jitter + guess(self, one, now)
 }
 
 const guess = (self: Load, rival: number, now: number): number =>

@@ -40,6 +40,8 @@ const first = 2
 const firstCost = 3
 const second = 4
 const secondCost = 5
+/** The choice that the comparison was made for. */
+const comparedFor = 6
 
 const nobody = -1
 
@@ -52,18 +54,19 @@ const nobody = -1
 export const make = (): Recent => ({ cells: new Float64Array(length * stride).fill(nobody), made: 0 })
 
 /**
- * Notes what a policy compares for the choice that it is about to make.
+ * Notes what a policy compares for the choice that it is about to make, and what each of the two costs.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const compared = (self: Recent, one: number, costOfOne: number, other: number, costOfOther: number): void => {
+export const compared = (self: Recent, one: number, other: number, costs: Float64Array): void => {
   const { cells } = self
   const base = (self.made & (length - 1)) * stride
   cells[base + first] = one
-  cells[base + firstCost] = costOfOne
+  cells[base + firstCost] = costs[0]
   cells[base + second] = other
-  cells[base + secondCost] = costOfOther
+  cells[base + secondCost] = costs[1]
+  cells[base + comparedFor] = self.made
 }
 
 /**
@@ -78,10 +81,6 @@ export const made = (self: Recent, slot: number, now: number): void => {
   cells[base + at] = now
   cells[base + chosen] = slot
   self.made++
-  const next = (self.made & (length - 1)) * stride
-  cells[next + chosen] = nobody
-  cells[next + first] = nobody
-  cells[next + second] = nobody
 }
 
 /**
@@ -103,12 +102,13 @@ export const forget = ({ cells }: Recent, slot: number): void => {
  * @since 0.1.0
  */
 export const list = ({ cells, made }: Recent): ReadonlyArray<Choice> =>
-  Array.from({ length: Math.min(made, length - 1) }, (_, age) => ((made - 1 - age) & (length - 1)) * stride)
-    .filter((base) => cells[base + chosen] !== nobody)
-    .map((base) => ({
+  Array.from({ length: Math.min(made, length - 1) }, (_, age) => made - 1 - age)
+    .map((number) => ({ number, base: (number & (length - 1)) * stride }))
+    .filter(({ base }) => cells[base + chosen] !== nobody)
+    .map(({ base, number }) => ({
       at: cells[base + at],
       slot: cells[base + chosen],
       compared: [first, second]
-        .filter((cell) => cells[base + cell] !== nobody)
+        .filter((cell) => cells[base + comparedFor] === number && cells[base + cell] !== nobody)
         .map((cell) => ({ slot: cells[base + cell], cost: cells[base + cell + 1] }))
     }))

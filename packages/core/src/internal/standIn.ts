@@ -4,11 +4,17 @@
 import * as Candidates from "../Candidates.ts"
 import * as Load from "../Load.ts"
 
-/** What it costs to choose a slot rather than its rival. */
-export type Cost = (load: Load.Load, slot: number, rival: number, now: number) => number
+/** What it costs to choose one rather than the other, and the other way round: two cells, as `Load.compare` leaves them. */
+export type Compare = (load: Load.Load, one: number, other: number, now: number) => Float64Array
 
 /** Busy and broken, whatever the latency. */
-export const pressure: Cost = (load, slot, _rival, now) => Load.pressure(load, slot, now)
+export const pressures: Compare = (load, one, other, now) => {
+  costs[0] = Load.pressure(load, one, now)
+  costs[1] = Load.pressure(load, other, now)
+  return costs
+}
+
+const costs = new Float64Array(2)
 
 /** Whether an instance asked to be left alone, or most of its latest answers were failures. */
 export const isUnwell = (load: Load.Load, slot: number, now: number): boolean =>
@@ -19,7 +25,7 @@ export const isUnwell = (load: Load.Load, slot: number, now: number): boolean =>
  * others; and always when that one would be the more expensive even so.
  */
 export const standIn = (
-  cost: Cost,
+  compare: Compare,
   choice: number,
   loser: number,
   candidates: Candidates.Candidates,
@@ -30,11 +36,13 @@ export const standIn = (
   let substitute = loser
   for (let more = Math.min(substitutes, candidates.size - 2); more > 0; more--) {
     const other = Candidates.drawOther(candidates, choice, random)
-    if (cost(load, other, substitute, now) < cost(load, substitute, other, now)) substitute = other
+    const costs = compare(load, other, substitute, now)
+    if (costs[0] < costs[1]) substitute = other
   }
   const warmth = Load.warmth(load, choice, now) / Load.warmth(load, substitute, now)
-  const stands = random() < warmth || cost(load, substitute, choice, now) * warmth > cost(load, choice, substitute, now)
-  return stands ? choice : substitute
+  if (random() < warmth) return choice
+  const costs = compare(load, choice, substitute, now)
+  return costs[1] * warmth > costs[0] ? choice : substitute
 }
 
 /**
@@ -51,7 +59,7 @@ export const unlessSpared = (
   const isWell = !isUnwell(load, choice, now)
   if (candidates.size === 1 || (isWell && Load.warmth(load, choice, now) === 1)) return choice
   const other = Candidates.drawOther(candidates, choice, random)
-  if (isWell) return standIn(pressure, choice, other, candidates, load, now, random)
+  if (isWell) return standIn(pressures, choice, other, candidates, load, now, random)
   let best = other
   for (let more = Math.min(substitutes, candidates.size - 2); more > 0; more--) {
     const another = Candidates.drawOther(candidates, choice, random)

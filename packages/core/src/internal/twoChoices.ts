@@ -4,10 +4,10 @@
 import * as Candidates from "../Candidates.ts"
 import * as Load from "../Load.ts"
 import * as Recent from "../Recent.ts"
-import { type Cost, standIn } from "./standIn.ts"
+import { type Compare, standIn } from "./standIn.ts"
 
 export const twoChoices = (
-  cost: Cost,
+  compare: Compare,
   candidates: Candidates.Candidates,
   load: Load.Load,
   now: number,
@@ -15,20 +15,16 @@ export const twoChoices = (
 ): number => {
   const first = Candidates.draw(candidates, random)
   if (candidates.size === 1) return first
-  let second = first
-  let threshold = 1
-  if (!Candidates.isEven(candidates)) {
-    second = Candidates.draw(candidates, random)
-    if (second === first || Load.isAlike(load, first, second, now)) threshold = clearly
-  }
-  if (second === first) second = Candidates.drawOther(candidates, first, random)
-  const costOfFirst = cost(load, first, second, now)
-  const costOfSecond = cost(load, second, first, now)
-  Recent.compared(load.recent, first, costOfFirst, second, costOfSecond)
-  const isCheaper = costOfSecond * threshold < costOfFirst
+  const isEven = Candidates.isEven(candidates)
+  const drawn = isEven ? first : Candidates.draw(candidates, random)
+  const threshold = isEven || !isAlike(load, first, drawn, now) ? 1 : clearly
+  const second = drawn === first ? Candidates.drawOther(candidates, first, random) : drawn
+  const costs = compare(load, first, second, now)
+  Recent.compared(load.recent, first, second, costs)
+  const isCheaper = costs[1] * threshold < costs[0]
   const winner = isCheaper ? second : first
   if (Load.warmth(load, winner, now) === 1) return winner
-  return standIn(cost, winner, isCheaper ? first : second, candidates, load, now, random)
+  return standIn(compare, winner, isCheaper ? first : second, candidates, load, now, random)
 }
 
 /**
@@ -38,3 +34,6 @@ export const twoChoices = (
  * up to 4 % off what the weights say when each difference counted.
  */
 const clearly = 4
+
+const isAlike = (load: Load.Load, first: number, drawn: number, now: number): boolean =>
+  drawn === first || Load.isAlike(load, first, drawn, now)

@@ -31,7 +31,7 @@ export const hotCold: Policy = (candidates, load, now, random) => {
   }
   if (loser === best) return unlessSpared(best, candidates, load, now, random)
   if (Load.warmth(load, best, now) === 1) return best
-  return standIn(Load.cost, best, loser, candidates, load, now, random)
+  return standIn(Load.compare, best, loser, candidates, load, now, random)
 }
 
 /** Prequal's synchronous mode looks at 3 to 5. */
@@ -43,7 +43,8 @@ const isBetter = (load: Load.Load, slot: number, than: number, now: number): boo
   const { reports } = load
   const tolerance = 1 + load.options.noise
   if (!Reports.isFresh(reports, slot, now) || !Reports.isFresh(reports, than, now)) {
-    return Load.cost(load, slot, than, now) * tolerance < Load.cost(load, than, slot, now)
+    const costs = Load.compare(load, slot, than, now)
+    return costs[0] * tolerance < costs[1]
   }
   const isHot = isHotOne(load, slot, now)
   if (isHot !== isHotOne(load, than, now)) return !isHot

@@ -1,5 +1,5 @@
 import type { Policy } from "../Pick.ts"
-import { pressure } from "../internal/standIn.ts"
+import { pressures } from "../internal/standIn.ts"
 import { twoChoices } from "../internal/twoChoices.ts"
 
 /**
@@ -9,4 +9,4 @@ import { twoChoices } from "../internal/twoChoices.ts"
  * @since 0.1.0
  */
 export const leastLoaded: Policy = (candidates, load, now, random) =>
-  twoChoices(pressure, candidates, load, now, random)
+  twoChoices(pressures, candidates, load, now, random)
