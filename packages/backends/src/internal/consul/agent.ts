@@ -6,8 +6,6 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as HttpBody from "effect/http/HttpBody"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Redacted from "effect/Redacted"
 import type { Endpoint, ServiceName } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
@@ -44,7 +42,7 @@ export type Agent = Effect.Success<ReturnType<typeof make>>
 
 /** Reads the policies once and gives the requests. */
 export const make = Effect.fnUntraced(function* (access: Access) {
-  const http = yield* Http.make
+  const http = yield* Http.Http
   const heartbeat = yield* Policy.Heartbeat
   const forgetAfter = yield* Policy.ForgetAfter
   const silence = Duration.times(heartbeat, 2)
@@ -55,32 +53,29 @@ export const make = Effect.fnUntraced(function* (access: Access) {
   const request = (
     method: "GET" | "PUT",
     path: string,
-    urlParams: Readonly<Record<string, string | undefined>> = {},
+    parameters: Readonly<Record<string, string | undefined>> = {},
     body?: unknown
-  ) =>
-    HttpClientRequest.make(method)(`${access.url}${path}`, {
-      headers,
-      urlParams: { ...tenancy, ...urlParams },
-      body: body === undefined ? undefined : HttpBody.jsonUnsafe(body)
-    })
+  ): Http.Request => ({
+    method,
+    origin: access.url,
+    path: path + Http.query({ ...tenancy, ...parameters }),
+    headers,
+    body: body === undefined ? undefined : { type: "application/json", text: JSON.stringify(body) }
+  })
+  const here = Http.query(tenancy)
 
   const failure = (key: string, reason: RegistryErrorReason) =>
     new RegistryError({ registry: access.registry, key, reason })
 
   /** One short request. Statuses beside success that the caller reads are `expected`. */
-  const call = (
-    key: string,
-    needs: string,
-    message: HttpClientRequest.HttpClientRequest,
-    expected: (answer: Http.Answer) => boolean
-  ) =>
-    http.call(message).pipe(
-      Effect.filterOrElse(
-        (answer) => answer.status === 200 || expected(answer),
-        (answer) => Effect.fail(refusal(answer, needs))
-      ),
-      Effect.mapError((reason) => failure(key, reason))
-    )
+  const call = (key: string, needs: string, message: Http.Request, expected: (answer: Http.Answer) => boolean) =>
+    Effect.matchEffect(http.call(message), {
+      onSuccess: (answer) =>
+        answer.status === 200 || expected(answer)
+          ? Effect.succeed(answer)
+          : Effect.fail(failure(key, refusal(answer, needs))),
+      onFailure: (reason) => Effect.fail(failure(key, reason))
+    })
 
   /** Waits behind `index` until something changes, for a heartbeat at most; 0 asks for the answer of now. */
   const list = Effect.fnUntraced(function* (service: ServiceName, index: bigint) {
@@ -132,7 +127,12 @@ export const make = Effect.fnUntraced(function* (access: Access) {
     /** Passes the check of a lease; `false` when the agent does not know it. */
     pass: (endpoint: Endpoint, lease: string) =>
       Effect.map(
-        call(keyOf(endpoint), write(endpoint), request("PUT", `/v1/agent/check/pass/${lease}`), isUnknown),
+        call(
+          keyOf(endpoint),
+          write(endpoint),
+          { method: "PUT", origin: access.url, path: `/v1/agent/check/pass/${lease}${here}`, headers },
+          isUnknown
+        ),
         (answer) => answer.status === 200
       ),
     /** What the agent itself knows of an instance. */
@@ -170,7 +170,7 @@ const isUnknown = ({ status, text }: Http.Answer) =>
 /** Never 0, which would not wait. */
 const indexOf = ({ headers }: Http.Answer): bigint => {
   const header = headers["x-consul-index"]
-  const index = header !== undefined && /^\d+$/.test(header) ? BigInt(header) : 1n
+  const index = typeof header === "string" && /^\d+$/.test(header) ? BigInt(header) : 1n
   return index > 0n ? index : 1n
 }
 

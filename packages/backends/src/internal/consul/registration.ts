@@ -86,7 +86,7 @@ export const make = Effect.fnUntraced(function* (agent: Agent) {
     return agent.failure(endpoint, new LeaseLost({ message: `lease ${lease.id} is gone; register again` }))
   })
 
-  const renew = Effect.fn("Consul.renew")(function* (lease: Lease) {
+  const renew = Effect.fnUntraced(function* (lease: Lease) {
     const sentAt = now()
     const passed = isHeld(lease) && (yield* agent.pass(lease.endpoint, lease.id))
     if (!passed) return yield* yield* whyOver(lease)
