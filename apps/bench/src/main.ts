@@ -19,6 +19,8 @@ import { etcdWatch } from "./etcdWatch.ts"
 import { httpCost } from "./httpCost.ts"
 import { localLatency } from "./localLatency.ts"
 import { pickCost } from "./pickCost.ts"
+import { consulLatency, nacosLatency } from "./registryLatency.ts"
+import { consulLeases, nacosLeases } from "./registryLeases.ts"
 import type { Row } from "./Row.ts"
 import { snapshotCost } from "./snapshotCost.ts"
 
@@ -46,7 +48,11 @@ const measurements: ReadonlyArray<Measurement> = [
   { id: "P6", rows: coldStart },
   { id: "P7", rows: p7 },
   { id: "P9", rows: onEtcd(etcdWatch) },
-  { id: "P10", rows: onEtcd(etcdLeases) }
+  { id: "P10", rows: onEtcd(etcdLeases) },
+  { id: "Consul", rows: consulLeases },
+  { id: "Consul", rows: consulLatency },
+  { id: "Nacos", rows: nacosLeases },
+  { id: "Nacos", rows: nacosLatency }
 ]
 
 const ids = new Set(measurements.map(({ id }) => id))

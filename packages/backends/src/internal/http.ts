@@ -57,10 +57,6 @@ export const layerClient: Layer.Layer<Http, never, HttpClient.HttpClient> = Laye
     const scoped = HttpClient.withScope(client)
     const deadline = yield* Policy.CallDeadline
     const slots = yield* Semaphore.make(yield* Policy.CallConcurrency)
-    const untraced = <A, E>(effect: Effect.Effect<A, E>) =>
-      Effect.provideService(effect, HttpClient.TracerDisabledWhen, () => true)
-    const heard = (request: Request, answer: Effect.Effect<Answer, HttpClientError>) =>
-      untraced(Effect.mapError(answer, (error) => broken(request, causeOf(error))))
     return Http.of({
       call: (request) =>
         within(
@@ -77,6 +73,11 @@ export const layerClient: Layer.Layer<Http, never, HttpClient.HttpClient> = Laye
     })
   })
 )
+
+const untraced = Effect.provideService(HttpClient.TracerDisabledWhen, () => true)
+
+const heard = (request: Request, answer: Effect.Effect<Answer, HttpClientError>) =>
+  Effect.mapError(untraced(answer), (error) => broken(request, causeOf(error)))
 
 const requestOf = ({ body, headers, method, origin, path }: Request) =>
   HttpClientRequest.make(method)(`${origin}${path}`, {

@@ -88,6 +88,7 @@ const headers = { "user-agent": "Nacos-Muster" }
 
 /** What was understood of an answer. */
 interface Reply {
+  readonly text: string
   readonly code: number
   readonly said: unknown
 }
@@ -99,12 +100,12 @@ const make = Effect.fnUntraced(function* (
   const over = yield* Deferred.make<RegistryErrorReason>()
 
   /** A thousand beats are answered with the same few words: the last ones are understood without being read again. */
-  let last: { readonly text: string; readonly reply: Reply } | undefined
+  let last: Reply | undefined
   const read = (text: string): Reply => {
-    if (text === last?.text) return last.reply
+    if (text === last?.text) return last
     const said = parse(text)
-    const reply = { code: version.code(said), said }
-    if (text.length < 256) last = { text, reply }
+    const reply = { text, code: version.code(said), said }
+    if (text.length < 256) last = reply
     return reply
   }
 
@@ -118,14 +119,15 @@ const make = Effect.fnUntraced(function* (
       const token = yield* tokens.get(url)
       const request = { method, origin: url, path: withToken(path, token), headers }
       const answer = yield* Effect.tapError(http.call(request), (reason) => Deferred.succeed(over, reason))
-      const reply = answer.status === 200 ? read(answer.text) : { code: answer.status, said: undefined }
+      const { status, text } = answer
+      const reply = status === 200 ? read(text) : { text, code: status, said: undefined }
       const { code } = reply
-      if (answer.status === 200 && (code === 0 || unknown.has(code))) return reply
+      if (status === 200 && (code === 0 || unknown.has(code))) return reply
       if ((code === 401 || code === 403) && again && (yield* tokens.forget(token))) {
         return yield* call(method, path, false)
       }
       const needs = method === "GET" ? "r" : "w"
-      return yield* Session.refusal(code, answer.text, needs, place.group, place.namespace)
+      return yield* Session.refusal(code, text, needs, place.group, place.namespace)
     })
 
   const pathOf = (path: string, service: ServiceName, instance: Wire.Instance, more: Parameters = {}) => {
@@ -135,9 +137,9 @@ const make = Effect.fnUntraced(function* (
 
   const list = (service: ServiceName) =>
     call("GET", `${version.path}/list${Http.query(version.service(place, service))}`).pipe(
-      Effect.flatMap(({ said }) =>
+      Effect.flatMap(({ said, text }) =>
         Option.match(version.info(said), {
-          onNone: () => Effect.fail(new Unreadable({ message: `no list of instances: ${excerpt(said)}` })),
+          onNone: () => Effect.fail(new Unreadable({ message: `no list of instances: ${text.slice(0, 200)}` })),
           onSome: Effect.succeed
         })
       )
@@ -180,5 +182,3 @@ const make = Effect.fnUntraced(function* (
 
 const withToken = (path: string, token: string) =>
   token === "" ? path : `${path}&accessToken=${encodeURIComponent(token)}`
-
-const excerpt = (said: unknown) => String(JSON.stringify(said)).slice(0, 200)
