@@ -32,8 +32,9 @@ export interface Access {
   readonly partition: string | undefined
 }
 
-/** All passing instances of a service, and the index to wait behind. */
+/** All passing instances of a service, what they were read from, and the index to wait behind. */
 export interface Listing extends NonNullable<ReturnType<typeof Wire.listing>> {
+  readonly text: string
   readonly index: bigint
 }
 
@@ -77,8 +78,11 @@ export const make = Effect.fnUntraced(function* (access: Access) {
       onFailure: (reason) => Effect.fail(failure(key, reason))
     })
 
-  /** Waits behind `index` until something changes, for a heartbeat at most; 0 asks for the answer of now. */
-  const list = Effect.fnUntraced(function* (service: ServiceName, index: bigint) {
+  /**
+   * Waits behind `index` until something changes, for a heartbeat at most; 0 asks for the answer of now. One that says
+   * what is `known` already is not read again.
+   */
+  const list = Effect.fnUntraced(function* (service: ServiceName, index: bigint, known: Listing | undefined) {
     const message = request("GET", `/v1/health/service/${service}`, {
       passing: "1",
       stale: "",
@@ -93,7 +97,7 @@ export const make = Effect.fnUntraced(function* (access: Access) {
         message: `the Consul server that answered has not heard of its leader for ${age} ms; is there one?`
       })
     }
-    const found = Wire.listing(service, answer.text)
+    const found = known?.text === answer.text ? known : Wire.listing(service, answer.text)
     if (found === undefined) return yield* new Unreadable({ message: `no list of services: ${excerpt(answer.text)}` })
     const count = found.endpoints.length + found.skipped.length
     if (isFiltered(answer, count)) {
@@ -101,7 +105,7 @@ export const make = Effect.fnUntraced(function* (access: Access) {
         message: `ACLs filter the answer, so what is missing may well be there; the token needs ${readRule(service)}`
       })
     }
-    return { ...found, index: indexOf(answer) }
+    return { ...found, text: answer.text, index: indexOf(answer) }
   })
 
   const isFiltered = (answer: Http.Answer, count: number) =>
@@ -153,8 +157,8 @@ export const make = Effect.fnUntraced(function* (access: Access) {
           isUnknown
         )
       ),
-    list: (service: ServiceName, index: bigint): Effect.Effect<Listing, RegistryError> =>
-      Effect.mapError(list(service, index), (reason) => failure(service, reason)),
+    list: (service: ServiceName, index: bigint, known?: Listing): Effect.Effect<Listing, RegistryError> =>
+      Effect.mapError(list(service, index, known), (reason) => failure(service, reason)),
     failure: (endpoint: Endpoint, reason: RegistryErrorReason) => failure(keyOf(endpoint), reason)
   }
 })
