@@ -20,6 +20,8 @@ import { httpCost } from "./httpCost.ts"
 import { localLatency } from "./localLatency.ts"
 import { lostRequests } from "./lostRequests.ts"
 import { pickCost } from "./pickCost.ts"
+import { consulLatency, nacosLatency } from "./registryLatency.ts"
+import { consulLeases, nacosLeases } from "./registryLeases.ts"
 import type { Row } from "./Row.ts"
 import { snapshotCost } from "./snapshotCost.ts"
 import * as Table from "./Table.ts"
@@ -49,7 +51,11 @@ const measurements: ReadonlyArray<Measurement> = [
   { id: "P7", rows: p7 },
   { id: "P8", rows: onEtcd(lostRequests) },
   { id: "P9", rows: onEtcd(etcdWatch) },
-  { id: "P10", rows: onEtcd(etcdLeases) }
+  { id: "P10", rows: onEtcd(etcdLeases) },
+  { id: "Consul", rows: consulLeases },
+  { id: "Consul", rows: consulLatency },
+  { id: "Nacos", rows: nacosLeases },
+  { id: "Nacos", rows: nacosLatency }
 ]
 
 const ids = new Set(measurements.map(({ id }) => id))

@@ -24,6 +24,7 @@ import * as Target from "@muster/core/Target"
 import * as Agent from "./internal/consul/agent.ts"
 import * as Registration from "./internal/consul/registration.ts"
 import * as Http from "./internal/http.ts"
+import * as HttpPool from "./internal/httpPool.ts"
 import * as Pace from "./internal/pace.ts"
 import type { Tls } from "./internal/access.ts"
 
@@ -55,6 +56,27 @@ export interface Options {
  * @since 0.1.0
  */
 export const layerNoDeps = (options: Options = {}): Layer.Layer<Registry | Resolver, never, HttpClient.HttpClient> =>
+  Layer.provide(make(options), Http.layerClient)
+
+/**
+ * Both ports on a Consul agent.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<Registry | Resolver> =>
+  Layer.provide(make(options), HttpPool.layer(options.tls))
+
+/**
+ * The same from configuration.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (options: Config.Wrap<Options>): Layer.Layer<Registry | Resolver, Config.ConfigError> =>
+  Layer.unwrap(Effect.map(Config.unwrap(options), layer))
+
+const make = (options: Options): Layer.Layer<Registry | Resolver, never, Http.Http> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const { datacenter, namespace, partition, tls, token } = options
@@ -77,24 +99,6 @@ export const layerNoDeps = (options: Options = {}): Layer.Layer<Registry | Resol
       )
     })
   )
-
-/**
- * Both ports on a Consul agent.
- *
- * @category layers
- * @since 0.1.0
- */
-export const layer = (options: Options = {}): Layer.Layer<Registry | Resolver> =>
-  Layer.provide(layerNoDeps(options), Http.layerClient(options.tls))
-
-/**
- * The same from configuration.
- *
- * @category layers
- * @since 0.1.0
- */
-export const layerConfig = (options: Config.Wrap<Options>): Layer.Layer<Registry | Resolver, Config.ConfigError> =>
-  Layer.unwrap(Effect.map(Config.unwrap(options), layer))
 
 /**
  * Asks again and again, each time behind the index of the answer before. One that went back belongs to another history,

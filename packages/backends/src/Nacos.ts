@@ -21,6 +21,7 @@ import { Resolver } from "@muster/core/Resolver"
 import * as Target from "@muster/core/Target"
 import type * as Access from "./internal/access.ts"
 import * as Http from "./internal/http.ts"
+import * as HttpPool from "./internal/httpPool.ts"
 import * as Connection from "./internal/nacos/connection.ts"
 import * as Login from "./internal/nacos/login.ts"
 import * as Registration from "./internal/nacos/registration.ts"
@@ -62,6 +63,27 @@ const cursor = Cursor.make("nacos")
  * @since 0.1.0
  */
 export const layerNoDeps = (options: Options = {}): Layer.Layer<Registry | Resolver, never, HttpClient.HttpClient> =>
+  Layer.provide(make(options), Http.layerClient)
+
+/**
+ * Both ports on a Nacos cluster.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<Registry | Resolver> =>
+  Layer.provide(make(options), HttpPool.layer(options.tls))
+
+/**
+ * The same from configuration.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (options: Config.Wrap<Options>): Layer.Layer<Registry | Resolver, Config.ConfigError> =>
+  Layer.unwrap(Effect.map(Config.unwrap(options), layer))
+
+const make = (options: Options): Layer.Layer<Registry | Resolver, never, Http.Http> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const { login, protocol, tls, token } = options
@@ -77,7 +99,7 @@ export const layerNoDeps = (options: Options = {}): Layer.Layer<Registry | Resol
         cluster: cluster ?? "DEFAULT",
         ephemeral: options.ephemeral ?? true
       }
-      const http = yield* Http.make
+      const http = yield* Http.Http
       const tokens = yield* Login.make(http, login, token)
       const protocols = protocol === undefined ? (["grpc", "http"] as const) : [protocol]
       const hosts = [first, ...others]
@@ -92,21 +114,3 @@ export const layerNoDeps = (options: Options = {}): Layer.Layer<Registry | Resol
       )
     })
   )
-
-/**
- * Both ports on a Nacos cluster.
- *
- * @category layers
- * @since 0.1.0
- */
-export const layer = (options: Options = {}): Layer.Layer<Registry | Resolver> =>
-  Layer.provide(layerNoDeps(options), Http.layerClient(options.tls))
-
-/**
- * The same from configuration.
- *
- * @category layers
- * @since 0.1.0
- */
-export const layerConfig = (options: Config.Wrap<Options>): Layer.Layer<Registry | Resolver, Config.ConfigError> =>
-  Layer.unwrap(Effect.map(Config.unwrap(options), layer))

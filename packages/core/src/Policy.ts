@@ -24,8 +24,8 @@ const patient: Schedule.Schedule<unknown> = Schedule.min([
 ]).pipe(Schedule.jittered)
 
 /**
- * How long a registration lives without a renewal, and after which share of that time it is renewed.
- * Defaults: 10 s, a third.
+ * How long a registration lives without a renewal, and after which share of that time it is renewed: then, or up to a
+ * thirty-second of it earlier, so that the many of one process are renewed together. Defaults: 10 s, a third.
  *
  * @category registration
  * @since 0.1.0

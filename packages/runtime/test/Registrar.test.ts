@@ -130,6 +130,26 @@ describe("Registrar", () => {
     })
   )
 
+  it.effect(
+    "many that registered one after the other renew together, none later than a third of the time to live",
+    () =>
+      Effect.gen(function* () {
+        const script = make()
+        for (let n = 0; n < 100; n++) {
+          yield* start(script, { id: `i-${n}` })
+          yield* pass("31 millis")
+        }
+        const renewals = () => script.calls.filter(({ op }) => op === "renew").map(({ at }) => at)
+        yield* pass("1 minute")
+        const before = renewals().length
+        yield* pass(third)
+        const [...last] = renewals().slice(before)
+        assert.strictEqual(last.length, 100)
+        assert.isAtMost(new Set(last.map((at) => Math.round(at / 10))).size, 33)
+        assert.isAtLeast(renewals().length, 100 * Math.floor(60_000 / third))
+      })
+  )
+
   it.effect("F-s1: is not registered before it says that it is ready", () =>
     Effect.gen(function* () {
       const script = make()

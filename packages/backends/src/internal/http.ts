@@ -1,94 +1,123 @@
 /**
  * One request to a registry that speaks HTTP, and its whole answer, within a deadline.
  *
- * Whatever goes wrong before there is a whole answer is `Unavailable`, `Untrusted` or `TimedOut`; every answer, of whatever status,
- * is a success here. An interrupted or late request is aborted. Requests are not traced one by one: the operations of
- * the ports are.
+ * Whatever goes wrong before there is a whole answer is `Unavailable`, `Untrusted` or `TimedOut`; every answer, of whatever
+ * status, is a success here. An interrupted or late request is aborted. Requests are not traced one by one: the operations
+ * of the ports are.
  */
-import { buildConnector } from "@effect/platform-node/Undici"
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import type * as Headers from "effect/http/Headers"
+import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
-import type { HttpClientRequest } from "effect/http/HttpClientRequest"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Semaphore from "effect/Semaphore"
 import * as Policy from "@muster/core/Policy"
 import { TimedOut, Unavailable, Untrusted } from "@muster/core/RegistryError"
-import * as Access from "./access.ts"
+
+/** What is asked. The query is part of the path, and is left out of errors: it may hold a token. */
+export interface Request {
+  readonly method: "GET" | "POST" | "PUT" | "DELETE"
+  readonly origin: string
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: { readonly type: string; readonly text: string } | undefined
+}
 
 /** The answer to a request. */
 export interface Answer {
   readonly status: number
-  readonly headers: Headers.Headers
+  readonly headers: Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
   readonly text: string
 }
 
-/** The client that is used when the user brings none. */
-export const layerClient = (tls: Access.Tls | undefined) =>
-  NodeHttpClient.layerUndiciOptions(tls === undefined ? {} : { connect: connector(tls) })
+/** Why there is no whole answer. */
+export type Failure = Unavailable | Untrusted | TimedOut
 
-/** Reads the policies once and gives the two ways to ask. */
-export const make = Effect.gen(function* () {
-  const client = yield* HttpClient.HttpClient
-  const scoped = HttpClient.withScope(client)
-  const deadline = yield* Policy.CallDeadline
-  const slots = yield* Semaphore.make(yield* Policy.CallConcurrency)
-  return {
+/** The two ways to ask, over whatever there is. */
+export class Http extends Context.Service<
+  Http,
+  {
     /** Asks for an answer that is small and comes at once; only so many of these are under way, the others wait. */
-    call: (request: HttpClientRequest) =>
-      within(request, deadline, slots.withPermit(Effect.flatMap(client.execute(request), whole))),
+    readonly call: (request: Request) => Effect.Effect<Answer, Failure>
     /** Asks for an answer that may be large or let us wait: aborted wherever it is when nobody wants it any more. */
-    wait: (request: HttpClientRequest, deadline: Duration.Duration) =>
-      within(request, deadline, Effect.scoped(Effect.flatMap(scoped.execute(request), whole)))
+    readonly wait: (request: Request, deadline: Duration.Duration) => Effect.Effect<Answer, Failure>
   }
-})
+>()("@muster/backends/internal/Http") {}
+
+/** Over the HttpClient that the user brings. */
+export const layerClient: Layer.Layer<Http, never, HttpClient.HttpClient> = Layer.effect(
+  Http,
+  Effect.gen(function* () {
+    const client = yield* HttpClient.HttpClient
+    const scoped = HttpClient.withScope(client)
+    const deadline = yield* Policy.CallDeadline
+    const slots = yield* Semaphore.make(yield* Policy.CallConcurrency)
+    return Http.of({
+      call: (request) =>
+        within(
+          request,
+          deadline,
+          heard(request, slots.withPermit(Effect.flatMap(client.execute(requestOf(request)), whole)))
+        ),
+      wait: (request, deadline) =>
+        within(
+          request,
+          deadline,
+          heard(request, Effect.scoped(Effect.flatMap(scoped.execute(requestOf(request)), whole)))
+        )
+    })
+  })
+)
+
+const untraced = Effect.provideService(HttpClient.TracerDisabledWhen, () => true)
+
+const heard = (request: Request, answer: Effect.Effect<Answer, HttpClientError>) =>
+  Effect.mapError(untraced(answer), (error) => broken(request, causeOf(error)))
+
+const requestOf = ({ body, headers, method, origin, path }: Request) =>
+  HttpClientRequest.make(method)(`${origin}${path}`, {
+    headers,
+    body: body === undefined ? undefined : HttpBody.text(body.text, body.type)
+  })
 
 const whole = ({ headers, status, text }: HttpClientResponse): Effect.Effect<Answer, HttpClientError> =>
   Effect.map(text, (text) => ({ status, headers, text }))
 
-const within = (
-  { method, url }: HttpClientRequest,
-  deadline: Duration.Duration,
-  answer: Effect.Effect<Answer, HttpClientError>
-): Effect.Effect<Answer, Unavailable | Untrusted | TimedOut> =>
-  answer.pipe(
-    Effect.mapError((error) => {
-      const message = describe(error)
-      return isUntrusted(message)
-        ? new Untrusted({ message, cause: error })
-        : new Unavailable({ message, cause: error })
-    }),
-    Effect.timeoutOrElse({
-      duration: deadline,
-      orElse: () =>
-        Effect.fail(new TimedOut({ message: `${method} ${url}: no answer within ${Duration.format(deadline)}` }))
-    }),
-    Effect.provideService(HttpClient.TracerDisabledWhen, () => true)
-  )
-
-const describe = ({ reason }: HttpClientError): string => {
-  const cause = "cause" in reason ? reason.cause : undefined
-  const why = Predicate.isError(cause) && cause.message !== "" ? cause.message : reason.message
-  return `${reason.request.method} ${reason.request.url}: ${why}`
+const causeOf = (error: HttpClientError): unknown => {
+  const cause = "cause" in error.reason ? error.reason.cause : undefined
+  return Predicate.isError(cause) && cause.message !== "" ? cause : error.reason
 }
+
+/** The answer, unless it takes longer than this. */
+export const within = <A>(
+  request: Request,
+  deadline: Duration.Duration,
+  answer: Effect.Effect<A, Failure>
+): Effect.Effect<A, Failure> =>
+  Effect.timeoutOrElse(answer, { duration: deadline, orElse: () => Effect.fail(late(request, deadline)) })
+
+/** What it is called when there was no answer in time. */
+export const late = (request: Request, deadline: Duration.Duration) =>
+  new TimedOut({ message: `${describe(request)}: no answer within ${Duration.format(deadline)}` })
+
+/** What it is called when the exchange broke off. */
+export const broken = (request: Request, cause: unknown) => {
+  const message = `${describe(request)}: ${Predicate.isError(cause) ? cause.message : String(cause)}`
+  return isUntrusted(message) ? new Untrusted({ message, cause }) : new Unavailable({ message, cause })
+}
+
+const describe = ({ method, origin, path }: Request) => `${method} ${origin}${path.split("?", 1)[0]}`
 
 const isUntrusted = (message: string) => /certificate|altname|Hostname\/IP/i.test(message) && !/alert/i.test(message)
 
-/** Reads the certificates anew for each connection. */
-const connector =
-  (tls: Access.Tls): buildConnector.connector =>
-  (options, callback) => {
-    const { serverName: servername, skipVerify = false } = tls
-    Effect.runCallback(Access.read(tls), {
-      onExit: Exit.match({
-        onSuccess: (pem) => buildConnector({ ...pem, servername, rejectUnauthorized: !skipVerify })(options, callback),
-        onFailure: (cause) => callback(new Error(Cause.pretty(cause)), null)
-      })
-    })
-  }
+/** What is asked for, as the end of a path. */
+export const query = (parameters: Readonly<Record<string, string | number | boolean | undefined>>): string => {
+  const pairs = new URLSearchParams()
+  for (const [key, value] of Object.entries(parameters)) if (value !== undefined) pairs.set(key, String(value))
+  return pairs.size === 0 ? "" : `?${pairs.toString()}`
+}

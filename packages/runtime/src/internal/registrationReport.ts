@@ -30,7 +30,9 @@ export const make = (endpoint: Endpoint) => {
     yield* Metric.update(eventsOf(event._tag), 1)
     if (event._tag === "DrainFailed") yield* Effect.logWarning(`could not tell that it drains: ${event.error.message}`)
     if (before === after) return
-    yield* Metric.update(registered, after._tag === "Registered" || after._tag === "Renewing" ? 1 : 0)
+    if (before._tag === "Idle" || isRegistered(before) !== isRegistered(after)) {
+      yield* Metric.update(registered, isRegistered(after) ? 1 : 0)
+    }
     yield* announce(endpoint, before, after, event)
   })
 
@@ -50,6 +52,8 @@ export const make = (endpoint: Endpoint) => {
     gaveUp: (policy: string) => Effect.logError(`gave up on the registration: Policy.${policy} has come to its end`)
   }
 }
+
+const isRegistered = ({ _tag }: RegistrationState) => _tag === "Registered" || _tag === "Renewing"
 
 const announce = (
   endpoint: Endpoint,

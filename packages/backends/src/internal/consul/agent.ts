@@ -6,8 +6,6 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as HttpBody from "effect/http/HttpBody"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Redacted from "effect/Redacted"
 import type { Endpoint, ServiceName } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
@@ -34,8 +32,9 @@ export interface Access {
   readonly partition: string | undefined
 }
 
-/** All passing instances of a service, and the index to wait behind. */
+/** All passing instances of a service, what they were read from, and the index to wait behind. */
 export interface Listing extends NonNullable<ReturnType<typeof Wire.listing>> {
+  readonly text: string
   readonly index: bigint
 }
 
@@ -44,7 +43,7 @@ export type Agent = Effect.Success<ReturnType<typeof make>>
 
 /** Reads the policies once and gives the requests. */
 export const make = Effect.fnUntraced(function* (access: Access) {
-  const http = yield* Http.make
+  const http = yield* Http.Http
   const heartbeat = yield* Policy.Heartbeat
   const forgetAfter = yield* Policy.ForgetAfter
   const silence = Duration.times(heartbeat, 2)
@@ -55,35 +54,35 @@ export const make = Effect.fnUntraced(function* (access: Access) {
   const request = (
     method: "GET" | "PUT",
     path: string,
-    urlParams: Readonly<Record<string, string | undefined>> = {},
+    parameters: Readonly<Record<string, string | undefined>> = {},
     body?: unknown
-  ) =>
-    HttpClientRequest.make(method)(`${access.url}${path}`, {
-      headers,
-      urlParams: { ...tenancy, ...urlParams },
-      body: body === undefined ? undefined : HttpBody.jsonUnsafe(body)
-    })
+  ): Http.Request => ({
+    method,
+    origin: access.url,
+    path: path + Http.query({ ...tenancy, ...parameters }),
+    headers,
+    body: body === undefined ? undefined : { type: "application/json", text: JSON.stringify(body) }
+  })
+  const here = Http.query(tenancy)
 
   const failure = (key: string, reason: RegistryErrorReason) =>
     new RegistryError({ registry: access.registry, key, reason })
 
   /** One short request. Statuses beside success that the caller reads are `expected`. */
-  const call = (
-    key: string,
-    needs: string,
-    message: HttpClientRequest.HttpClientRequest,
-    expected: (answer: Http.Answer) => boolean
-  ) =>
-    http.call(message).pipe(
-      Effect.filterOrElse(
-        (answer) => answer.status === 200 || expected(answer),
-        (answer) => Effect.fail(refusal(answer, needs))
-      ),
-      Effect.mapError((reason) => failure(key, reason))
-    )
+  const call = (key: string, needs: string, message: Http.Request, expected: (answer: Http.Answer) => boolean) =>
+    Effect.matchEffect(http.call(message), {
+      onSuccess: (answer) =>
+        answer.status === 200 || expected(answer)
+          ? Effect.succeed(answer)
+          : Effect.fail(failure(key, refusal(answer, needs))),
+      onFailure: (reason) => Effect.fail(failure(key, reason))
+    })
 
-  /** Waits behind `index` until something changes, for a heartbeat at most; 0 asks for the answer of now. */
-  const list = Effect.fnUntraced(function* (service: ServiceName, index: bigint) {
+  /**
+   * Waits behind `index` until something changes, for a heartbeat at most; 0 asks for the answer of now. One that says
+   * what is `known` already is not read again.
+   */
+  const list = Effect.fnUntraced(function* (service: ServiceName, index: bigint, known: Listing | undefined) {
     const message = request("GET", `/v1/health/service/${service}`, {
       passing: "1",
       stale: "",
@@ -98,7 +97,7 @@ export const make = Effect.fnUntraced(function* (access: Access) {
         message: `the Consul server that answered has not heard of its leader for ${age} ms; is there one?`
       })
     }
-    const found = Wire.listing(service, answer.text)
+    const found = known?.text === answer.text ? known : Wire.listing(service, answer.text)
     if (found === undefined) return yield* new Unreadable({ message: `no list of services: ${excerpt(answer.text)}` })
     const count = found.endpoints.length + found.skipped.length
     if (isFiltered(answer, count)) {
@@ -106,7 +105,7 @@ export const make = Effect.fnUntraced(function* (access: Access) {
         message: `ACLs filter the answer, so what is missing may well be there; the token needs ${readRule(service)}`
       })
     }
-    return { ...found, index: indexOf(answer) }
+    return { ...found, text: answer.text, index: indexOf(answer) }
   })
 
   const isFiltered = (answer: Http.Answer, count: number) =>
@@ -132,7 +131,12 @@ export const make = Effect.fnUntraced(function* (access: Access) {
     /** Passes the check of a lease; `false` when the agent does not know it. */
     pass: (endpoint: Endpoint, lease: string) =>
       Effect.map(
-        call(keyOf(endpoint), write(endpoint), request("PUT", `/v1/agent/check/pass/${lease}`), isUnknown),
+        call(
+          keyOf(endpoint),
+          write(endpoint),
+          { method: "PUT", origin: access.url, path: `/v1/agent/check/pass/${lease}${here}`, headers },
+          isUnknown
+        ),
         (answer) => answer.status === 200
       ),
     /** What the agent itself knows of an instance. */
@@ -153,8 +157,8 @@ export const make = Effect.fnUntraced(function* (access: Access) {
           isUnknown
         )
       ),
-    list: (service: ServiceName, index: bigint): Effect.Effect<Listing, RegistryError> =>
-      Effect.mapError(list(service, index), (reason) => failure(service, reason)),
+    list: (service: ServiceName, index: bigint, known?: Listing): Effect.Effect<Listing, RegistryError> =>
+      Effect.mapError(list(service, index, known), (reason) => failure(service, reason)),
     failure: (endpoint: Endpoint, reason: RegistryErrorReason) => failure(keyOf(endpoint), reason)
   }
 })
@@ -170,7 +174,7 @@ const isUnknown = ({ status, text }: Http.Answer) =>
 /** Never 0, which would not wait. */
 const indexOf = ({ headers }: Http.Answer): bigint => {
   const header = headers["x-consul-index"]
-  const index = header !== undefined && /^\d+$/.test(header) ? BigInt(header) : 1n
+  const index = typeof header === "string" && /^\d+$/.test(header) ? BigInt(header) : 1n
   return index > 0n ? index : 1n
 }
 

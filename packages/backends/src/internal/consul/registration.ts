@@ -18,25 +18,39 @@ import type { Lease } from "@muster/core/Registry"
 import { EntryMissing, LeaseLost, type RegistryError } from "@muster/core/RegistryError"
 import * as Claim from "../claim.ts"
 import * as Entry from "../entry.ts"
-import type { Agent } from "./agent.ts"
+import type { Agent, Listing } from "./agent.ts"
 
 /** Services whose claims are remembered at once. */
 const services = 1000
+
+/** A listing, and the claims that were found in it. */
+interface Claims {
+  readonly listing: Listing
+  readonly byId: ReadonlyMap<string, Endpoint>
+}
+
+const noClaims: Claims["byId"] = new Map()
 
 /** The calls of the write port. */
 export const make = Effect.fnUntraced(function* (agent: Agent) {
   const clock = yield* Clock.Clock
   /** Until when each lease that we hold is known to live, in milliseconds. */
   const deadlines = new Map<string, number>()
-  /** The claims of all agents; an agent that cannot tell is no reason to fail. */
+  const read = new Map<ServiceName, Claims>()
+  /** The claims of all agents, which are mostly what they were before; an agent that cannot tell is no reason to fail. */
   const claims = yield* Cache.make({
     capacity: services,
     timeToLive: yield* Policy.Heartbeat,
     lookup: (service: ServiceName) =>
-      Effect.map(
-        Effect.option(agent.list(service, 0n)),
-        (found) => new Map(Option.isSome(found) ? found.value.endpoints.map((endpoint) => [endpoint.id, endpoint]) : [])
-      )
+      Effect.map(Effect.option(agent.list(service, 0n, read.get(service)?.listing)), (found) => {
+        if (Option.isNone(found)) return noClaims
+        const before = read.get(service)
+        if (before?.listing.text === found.value.text) return before.byId
+        const byId = new Map<string, Endpoint>(found.value.endpoints.map((endpoint) => [endpoint.id, endpoint]))
+        if (read.size >= services) read.clear()
+        read.set(service, { listing: found.value, byId })
+        return byId
+      })
   })
 
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -51,12 +65,11 @@ export const make = Effect.fnUntraced(function* (agent: Agent) {
 
   /** What is remembered may be over by now: before anybody is sent away for good, the catalog is asked again. */
   const yieldToOtherAgents = (claim: Endpoint) =>
-    Cache.get(claims, claim.service).pipe(
-      Effect.andThen((endpoints) => yieldTo(claim, endpoints.get(claim.id))),
-      Effect.catch(() =>
-        Effect.andThen(Cache.refresh(claims, claim.service), (endpoints) => yieldTo(claim, endpoints.get(claim.id)))
-      )
-    )
+    Effect.flatMap(Cache.get(claims, claim.service), (byId) => {
+      const held = byId.get(claim.id)
+      if (held === undefined || !Claim.outranks(held, claim)) return Effect.void
+      return Effect.flatMap(Cache.refresh(claims, claim.service), (byId) => yieldTo(claim, byId.get(claim.id)))
+    })
 
   const register = Effect.fn("Consul.register")(function* (endpoint: Endpoint, ttl: Duration.Duration) {
     const found = yield* agent.find(endpoint)
@@ -86,7 +99,7 @@ export const make = Effect.fnUntraced(function* (agent: Agent) {
     return agent.failure(endpoint, new LeaseLost({ message: `lease ${lease.id} is gone; register again` }))
   })
 
-  const renew = Effect.fn("Consul.renew")(function* (lease: Lease) {
+  const renew = Effect.fnUntraced(function* (lease: Lease) {
     const sentAt = now()
     const passed = isHeld(lease) && (yield* agent.pass(lease.endpoint, lease.id))
     if (!passed) return yield* yield* whyOver(lease)

@@ -35,7 +35,7 @@ export interface Options {
   readonly protocols: ReadonlyArray<"grpc" | "http">
   readonly place: Wire.Place
   readonly tls: Tls | undefined
-  readonly http: Effect.Success<typeof Http.make>
+  readonly http: Http.Http["Service"]
   readonly tokens: Tokens
 }
 
@@ -126,7 +126,8 @@ export const make = Effect.fnUntraced(function* ({ hosts, http, place, protocols
       orElse: () => Effect.fail(new TimedOut({ message: `${whom()}: no answer within ${Duration.format(deadline)}` }))
     })
 
-  const session = within(open, () => "no server answered; is Nacos reachable?")
+  const opened = within(open, () => "no server answered; is Nacos reachable?")
+  const session = Effect.suspend(() => (current === undefined ? opened : Effect.succeed(current)))
 
   return {
     wanted,
@@ -139,6 +140,16 @@ export const make = Effect.fnUntraced(function* ({ hosts, http, place, protocols
       Effect.flatMap(session, (session) => within(f(session), () => session.name)).pipe(
         Effect.mapError((reason) => failure(key, reason))
       ),
+    /** Keeps an instance alive, at most one request: so its deadline is all that is needed, unless somebody must log in. */
+    beat: (
+      key: string,
+      service: ServiceName,
+      instance: Wire.Instance
+    ): Effect.Effect<boolean | undefined, RegistryError> =>
+      Effect.flatMap(session, (session) => {
+        const beat = session.beat(service, instance)
+        return tokens.isFixed ? beat : within(beat, () => session.name)
+      }).pipe(Effect.mapError((reason) => failure(key, reason))),
     /** Follows a service over the session that there is, and no longer. */
     watch: (service: ServiceName): Stream.Stream<Wire.ServiceInfo, RegistryError> =>
       Stream.unwrap(Effect.map(session, (session) => session.watch(service))).pipe(

@@ -6,14 +6,13 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ServiceName } from "@muster/core/Endpoint"
 import { type RegistryErrorReason, Unreadable } from "@muster/core/RegistryError"
-import type * as Http from "../http.ts"
+import * as Http from "../http.ts"
 import type { Tokens } from "./login.ts"
 import * as Session from "./session.ts"
 import * as Wire from "./wire.ts"
@@ -26,17 +25,17 @@ interface Version {
   readonly path: string
   readonly beat: readonly ["POST" | "PUT", string, Parameters]
   readonly service: (place: Wire.Place, service: ServiceName) => Parameters
-  /** The code in the body of an answer; 0 is success. */
-  readonly code: (text: string) => number
-  readonly info: (text: string) => Option.Option<Wire.ServiceInfo>
+  /** The code in an answer; 0 is success. */
+  readonly code: (said: unknown) => number
+  readonly info: (said: unknown) => Option.Option<Wire.ServiceInfo>
 }
 
-const Envelope = Schema.fromJsonString(Schema.Struct({ code: Schema.Finite }))
-const decodeEnvelope = Schema.decodeUnknownOption(Envelope)
-const decodeHosts = Schema.decodeUnknownOption(
-  Schema.fromJsonString(Schema.Struct({ data: Schema.Array(Schema.Unknown) }))
-)
-const decodeInfo = Schema.decodeUnknownOption(Schema.fromJsonString(Wire.ServiceInfo))
+/** `undefined` is what no JSON says. */
+const parse = (text: string): unknown => Option.getOrUndefined(decodeJson(text))
+const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Unknown))
+const decodeEnvelope = Schema.decodeUnknownOption(Schema.Struct({ code: Schema.Finite }))
+const decodeHosts = Schema.decodeUnknownOption(Schema.Struct({ data: Schema.Array(Schema.Unknown) }))
+const decodeInfo = Schema.decodeUnknownOption(Wire.ServiceInfo)
 
 /** The codes with which versions 3 and 1 say that they do not know the instance of a beat. */
 const unknown = new Set([21_003, 20_404])
@@ -46,8 +45,8 @@ const v3: Version = {
   path: "/nacos/v3/client/ns/instance",
   beat: ["POST", "/nacos/v3/client/ns/instance", { heartBeat: true }],
   service: ({ group, namespace }, service) => ({ namespaceId: namespace, groupName: group, serviceName: service }),
-  code: (text) => Option.match(decodeEnvelope(text), { onNone: () => -1, onSome: ({ code }) => code }),
-  info: (text) => Option.map(decodeHosts(text), ({ data }) => ({ hosts: data }))
+  code: (said) => Option.match(decodeEnvelope(said), { onNone: () => -1, onSome: ({ code }) => code }),
+  info: (said) => Option.map(decodeHosts(said), ({ data }) => ({ hosts: data }))
 }
 
 const v1: Version = {
@@ -56,14 +55,14 @@ const v1: Version = {
   beat: ["PUT", "/nacos/v1/ns/instance/beat", {}],
   service: ({ group, namespace }, service) => ({ namespaceId: namespace, serviceName: `${group}@@${service}` }),
   // Only a beat answers with a code, of which 10200 is success.
-  code: (text) =>
-    Option.match(decodeEnvelope(text), { onNone: () => 0, onSome: ({ code }) => (code === 10_200 ? 0 : code) }),
+  code: (said) =>
+    Option.match(decodeEnvelope(said), { onNone: () => 0, onSome: ({ code }) => (code === 10_200 ? 0 : code) }),
   info: decodeInfo
 }
 
 /** What a session needs. */
 export interface Options {
-  readonly http: Effect.Success<typeof Http.make>
+  readonly http: Http.Http["Service"]
   readonly url: string
   readonly place: Wire.Place
   readonly tokens: Tokens
@@ -76,8 +75,8 @@ export const open = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Session.Session, RegistryErrorReason> {
   const { http, url } = options
   for (const version of [v3, v1]) {
-    const probe = HttpClientRequest.get(`${url}${version.path}/list`, { urlParams: { serviceName: "muster" } })
-    const { status } = yield* http.call(probe)
+    const path = `${version.path}/list?serviceName=muster`
+    const { status } = yield* http.call({ method: "GET", origin: url, path, headers: {} })
     if (status !== 404 && status !== 410 && status !== 501) return yield* make(version, options)
   }
   return yield* new Unreadable({
@@ -85,47 +84,61 @@ export const open = Effect.fnUntraced(function* (
   })
 })
 
+const headers = { "user-agent": "Nacos-Muster" }
+
+/** What was understood of an answer. */
+interface Reply {
+  readonly text: string
+  readonly code: number
+  readonly said: unknown
+}
+
 const make = Effect.fnUntraced(function* (
   version: Version,
   { http, place, poll, tokens, url }: Options
 ): Effect.fn.Return<Session.Session> {
   const over = yield* Deferred.make<RegistryErrorReason>()
 
+  /** A thousand beats are answered with the same few words: the last ones are understood without being read again. */
+  let last: Reply | undefined
+  const read = (text: string): Reply => {
+    if (text === last?.text) return last
+    const said = parse(text)
+    const reply = { text, code: version.code(said), said }
+    if (text.length < 256) last = reply
+    return reply
+  }
+
   /** One request; a token that is refused is replaced once. */
   const call = (
-    method: "GET" | "POST" | "PUT" | "DELETE",
+    method: Http.Request["method"],
     path: string,
-    parameters: Parameters,
     again = true
-  ): Effect.Effect<Http.Answer, RegistryErrorReason> =>
+  ): Effect.Effect<Reply, RegistryErrorReason> =>
     Effect.gen(function* () {
       const token = yield* tokens.get(url)
-      const request = HttpClientRequest.make(method)(`${url}${path}`, {
-        urlParams: { ...parameters, accessToken: token === "" ? undefined : token },
-        headers: { "user-agent": "Nacos-Muster" }
-      })
+      const request = { method, origin: url, path: withToken(path, token), headers }
       const answer = yield* Effect.tapError(http.call(request), (reason) => Deferred.succeed(over, reason))
-      const code = answer.status === 200 ? version.code(answer.text) : answer.status
-      if (answer.status === 200 && (code === 0 || unknown.has(code))) return answer
+      const { status, text } = answer
+      const reply = status === 200 ? read(text) : { text, code: status, said: undefined }
+      const { code } = reply
+      if (status === 200 && (code === 0 || unknown.has(code))) return reply
       if ((code === 401 || code === 403) && again && (yield* tokens.forget(token))) {
-        return yield* call(method, path, parameters, false)
+        return yield* call(method, path, false)
       }
       const needs = method === "GET" ? "r" : "w"
-      return yield* Session.refusal(code, answer.text, needs, place.group, place.namespace)
+      return yield* Session.refusal(code, text, needs, place.group, place.namespace)
     })
 
-  const which = (service: ServiceName, { clusterName, ephemeral, ip, port }: Wire.Instance) => ({
-    ...version.service(place, service),
-    ip,
-    port,
-    clusterName,
-    ephemeral
-  })
+  const pathOf = (path: string, service: ServiceName, instance: Wire.Instance, more: Parameters = {}) => {
+    const { clusterName, ephemeral, ip, port } = instance
+    return path + Http.query({ ...version.service(place, service), ip, port, clusterName, ephemeral, ...more })
+  }
 
   const list = (service: ServiceName) =>
-    call("GET", `${version.path}/list`, version.service(place, service)).pipe(
-      Effect.flatMap(({ text }) =>
-        Option.match(version.info(text), {
+    call("GET", `${version.path}/list${Http.query(version.service(place, service))}`).pipe(
+      Effect.flatMap(({ said, text }) =>
+        Option.match(version.info(said), {
           onNone: () => Effect.fail(new Unreadable({ message: `no list of instances: ${text.slice(0, 200)}` })),
           onSome: Effect.succeed
         })
@@ -133,30 +146,39 @@ const make = Effect.fnUntraced(function* (
     )
 
   const [method, beatPath, beatParameters] = version.beat
-  const beat = (service: ServiceName, instance: Wire.Instance) =>
-    instance.ephemeral
-      ? Effect.map(
-          call(method, beatPath, { ...which(service, instance), ...beatParameters }),
-          ({ text }) => !unknown.has(version.code(text))
-        )
-      : Effect.undefined
+  const beatPaths = new WeakMap<Wire.Instance, string>()
+  const beatPathOf = (service: ServiceName, instance: Wire.Instance) => {
+    const known = beatPaths.get(instance)
+    if (known !== undefined) return known
+    const path = pathOf(beatPath, service, instance, beatParameters)
+    beatPaths.set(instance, path)
+    return path
+  }
 
   return {
     name: `HTTP ${version.name} ${url}`,
     put: (service, instance) =>
       Effect.asVoid(
-        call("POST", version.path, {
-          ...which(service, instance),
-          weight: instance.weight,
-          healthy: true,
-          enabled: true,
-          metadata: JSON.stringify(instance.metadata)
-        })
+        call(
+          "POST",
+          pathOf(version.path, service, instance, {
+            weight: instance.weight,
+            healthy: true,
+            enabled: true,
+            metadata: JSON.stringify(instance.metadata)
+          })
+        )
       ),
-    drop: (service, instance) => Effect.asVoid(call("DELETE", version.path, which(service, instance))),
-    beat,
+    drop: (service, instance) => Effect.asVoid(call("DELETE", pathOf(version.path, service, instance))),
+    beat: (service, instance) =>
+      instance.ephemeral
+        ? Effect.map(call(method, beatPathOf(service, instance)), ({ code }) => !unknown.has(code))
+        : Effect.undefined,
     list,
     watch: (service) => Stream.fromEffectSchedule(list(service), poll),
     closed: Deferred.await(over)
   }
 })
+
+const withToken = (path: string, token: string) =>
+  token === "" ? path : `${path}&accessToken=${encodeURIComponent(token)}`

@@ -7,7 +7,6 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -22,6 +21,8 @@ export interface Tokens {
   readonly get: (url: string) => Effect.Effect<string, RegistryErrorReason>
   /** This one was refused; whether another one can be had. */
   readonly forget: (token: string) => Effect.Effect<boolean>
+  /** Whether nobody ever logs in, so that the token costs no request. */
+  readonly isFixed: boolean
 }
 
 const Granted = Schema.fromJsonString(
@@ -34,13 +35,13 @@ const paths = ["/nacos/v3/auth/user/login", "/nacos/v1/auth/login"]
 
 /** Tokens of this login, or this token for ever. */
 export const make = Effect.fnUntraced(function* (
-  http: Effect.Success<typeof Http.make>,
+  http: Http.Http["Service"],
   login: Login | undefined,
   token: Redacted.Redacted | undefined
 ): Effect.fn.Return<Tokens> {
   if (login === undefined) {
     const fixed = token === undefined ? "" : Redacted.value(token)
-    return { get: () => Effect.succeed(fixed), forget: () => Effect.succeed(false) }
+    return { get: () => Effect.succeed(fixed), forget: () => Effect.succeed(false), isFixed: true }
   }
   const clock = yield* Clock.Clock
   const one = yield* Semaphore.make(1)
@@ -48,11 +49,12 @@ export const make = Effect.fnUntraced(function* (
   let held = { token: "", until: 0 }
 
   const ask = Effect.fnUntraced(function* (url: string): Effect.fn.Return<string, RegistryErrorReason> {
-    const body = { username: login.user, password: Redacted.value(login.password) }
+    const body = {
+      type: "application/x-www-form-urlencoded",
+      text: new URLSearchParams({ username: login.user, password: Redacted.value(login.password) }).toString()
+    }
     for (const path of paths) {
-      const answer = yield* http.call(
-        HttpClientRequest.post(`${url}${path}`).pipe(HttpClientRequest.bodyUrlParams(body))
-      )
+      const answer = yield* http.call({ method: "POST", origin: url, path, headers: {}, body })
       if (answer.status === 404 || answer.status === 410) continue
       const granted = decodeGranted(answer.text)
       if (Option.isSome(granted)) {
@@ -73,11 +75,15 @@ export const make = Effect.fnUntraced(function* (
   })
 
   return {
-    get: (url) => one.withPermit(Effect.suspend(() => (now() < held.until ? Effect.succeed(held.token) : ask(url)))),
+    get: (url) => {
+      const known = Effect.suspend(() => (now() < held.until ? Effect.succeed(held.token) : ask(url)))
+      return Effect.suspend(() => (now() < held.until ? Effect.succeed(held.token) : one.withPermit(known)))
+    },
     forget: (token) =>
       Effect.sync(() => {
         if (held.token === token) held = { token: "", until: 0 }
         return true
-      })
+      }),
+    isFixed: false
   }
 })

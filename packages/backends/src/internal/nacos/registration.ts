@@ -11,7 +11,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberMap from "effect/FiberMap"
+import * as FiberHandle from "effect/FiberHandle"
 import { Endpoint, type ServiceName } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
 import type { Lease } from "@muster/core/Registry"
@@ -31,9 +31,13 @@ interface Held {
   /** What was last registered, and when. */
   instance: Wire.Instance
   at: number
+  /** Until when the lease lives. */
+  until: number
 }
 
 const keyOf = ({ id, service }: Endpoint) => `${service}/${id}`
+
+type Inventory = ReturnType<typeof Wire.inventory>
 
 const isOutranked = (claim: Endpoint, by: Endpoint | undefined): by is Endpoint =>
   by !== undefined && Claim.outranks(by, claim)
@@ -41,16 +45,26 @@ const isOutranked = (claim: Endpoint, by: Endpoint | undefined): by is Endpoint 
 /** The calls of the write port. */
 export const make = Effect.fnUntraced(function* (connection: Connection, place: Wire.Place) {
   const clock = yield* Clock.Clock
-  const timers = yield* FiberMap.make<string>()
+  const expiry = yield* FiberHandle.make()
   const leases = new Map<string, Held>()
   /** The lease that holds each id of ours. */
   const holders = new Map<string, Held>()
   const remember = yield* Policy.PollRemote
+  /** A listing says mostly what the one before did, and is not read again then. */
+  const read = new Map<ServiceName, { readonly told: string; readonly inventory: Inventory }>()
+  const inventoryOf = (service: ServiceName, info: Wire.ServiceInfo): Inventory => {
+    const told = JSON.stringify(info.hosts)
+    const before = read.get(service)
+    if (before?.told === told) return before.inventory
+    const inventory = Wire.inventory(service, info)
+    read.set(service, { told, inventory })
+    return inventory
+  }
   const listings = yield* Cache.makeWith(
     (service: ServiceName) =>
       Effect.map(
         connection.use(service, (session) => session.list(service)),
-        (info) => Wire.inventory(service, info)
+        (info) => inventoryOf(service, info)
       ),
     { capacity: services, timeToLive: (exit) => (Exit.isSuccess(exit) ? remember : Duration.zero) }
   )
@@ -106,37 +120,51 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
       const all = connection.wanted.get(service)
       const address = Wire.addressOf(instance)
       if (all?.get(address) !== instance || !all.delete(address)) return Effect.void
-      if (all.size === 0) connection.wanted.delete(service)
+      if (all.size === 0) {
+        connection.wanted.delete(service)
+        read.delete(service)
+      }
       return connection.use(`${service}/${address}`, (session) => session.drop(service, instance))
     })
 
   /** Ends a lease; its instance goes too. */
   const end = Effect.fnUntraced(function* (held: Held) {
     const { endpoint, id } = held.lease
-    yield* FiberMap.remove(timers, id)
     if (!leases.delete(id)) return
     if (holders.get(keyOf(endpoint)) === held) holders.delete(keyOf(endpoint))
     yield* drop(endpoint, held.instance)
   })
 
-  const expireAfter = (held: Held) =>
-    FiberMap.run(
-      timers,
-      held.lease.id,
-      // Detached from its own timer, which ending the lease interrupts.
-      Effect.delay(Effect.forkDetach(Effect.ignore(end(held))), held.lease.ttl)
-    )
+  /** One fiber for all leases: it sleeps until the first of them may be over, and most were renewed by then. */
+  let wakesAt = Infinity
+  const expire = Effect.gen(function* () {
+    while (leases.size > 0) {
+      wakesAt = [...leases.values()].reduce((first, { until }) => Math.min(first, until), Infinity)
+      yield* Effect.sleep(Duration.millis(Math.max(0, wakesAt - now())))
+      for (const held of leases.values()) {
+        // A registry that hangs must not keep the other leases.
+        if (held.until <= now()) yield* Effect.forkDetach(Effect.ignore(end(held)))
+      }
+      yield* Effect.yieldNow
+    }
+    wakesAt = Infinity
+  })
+  const prolong = (held: Held) =>
+    Effect.suspend(() => {
+      held.until = now() + Duration.toMillis(held.lease.ttl)
+      return held.until < wakesAt ? FiberHandle.run(expiry, expire) : Effect.void
+    })
 
   const register = Effect.fn("Nacos.register")(function* (endpoint: Endpoint, ttl: Duration.Duration) {
     const by = yield* rival(endpoint)
     if (by !== undefined) return yield* superseded(endpoint, by)
     const instance = yield* put(endpoint, ttl)
     const lease: Lease = { id: String(++granted), ttl, endpoint, lost: Effect.never }
-    const held: Held = { lease, instance, at: now() }
+    const held: Held = { lease, instance, at: now(), until: Infinity }
     const before = holders.get(keyOf(endpoint))
     leases.set(lease.id, held)
     holders.set(keyOf(endpoint), held)
-    yield* expireAfter(held)
+    yield* prolong(held)
     if (before !== undefined) yield* Effect.ignore(end(before))
     return lease
   })
@@ -159,15 +187,13 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
       return yield* superseded(endpoint, by)
     }
     if (held === undefined) return yield* gone(lease)
-    const known = yield* connection.use(keyOf(endpoint), (session) => session.beat(endpoint.service, held.instance))
+    const known = yield* connection.beat(keyOf(endpoint), endpoint.service, held.instance)
     if (known ?? (yield* isListed(held))) return held
     const message = "Nacos does not know the instance: it lost its data, or somebody deregistered it; register again"
     return yield* connection.failure(keyOf(endpoint), new EntryMissing({ message }))
   })
 
-  const renew = Effect.fn("Nacos.renew")(function* (lease: Lease) {
-    yield* expireAfter(yield* check(lease))
-  })
+  const renew = (lease: Lease) => Effect.flatMap(check(lease), prolong)
 
   const update = Effect.fn("Nacos.update")(function* (lease: Lease, endpoint: Endpoint) {
     const held = yield* check(lease)

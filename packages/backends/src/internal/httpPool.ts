@@ -1,0 +1,135 @@
+/**
+ * The two ways to ask over connections of our own, kept alive; what is used when the user brings no HttpClient.
+ *
+ * A thousand instances are renewed three hundred times a second, which must cost next to nothing: so a short call is
+ * one exchange with undici, without a fiber, a timer or a stream. One fiber keeps the deadlines of all of them for as
+ * long as any is under way, and may notice one a twentieth late.
+ */
+import { Agent, buildConnector, type Dispatcher } from "@effect/platform-node/Undici"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberHandle from "effect/FiberHandle"
+import * as Layer from "effect/Layer"
+import * as Policy from "@muster/core/Policy"
+import * as Access from "./access.ts"
+import * as Http from "./http.ts"
+
+/** The agents are destroyed with the scope. */
+export const layer = (tls: Access.Tls | undefined): Layer.Layer<Http.Http> =>
+  Layer.effect(
+    Http.Http,
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      const deadline = yield* Policy.CallDeadline
+      const short = yield* agent(tls, { connections: yield* Policy.CallConcurrency })
+      const long = yield* agent(tls, {})
+      const watching = yield* FiberHandle.makeRuntime<never>()
+      /** What ends each short call that is under way, and when, in milliseconds; oldest first. */
+      const ends = new Map<() => void, number>()
+
+      const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+      const watch = Effect.gen(function* () {
+        while (ends.size > 0) {
+          yield* Effect.sleep(Duration.times(deadline, 1 / 20))
+          for (const [end, at] of ends) {
+            if (at > now()) break
+            end()
+          }
+        }
+      })
+
+      const call = (request: Http.Request) =>
+        Effect.callback<Http.Answer, Http.Failure>((resume) => {
+          const settle = (exit: Effect.Effect<Http.Answer, Http.Failure>) => {
+            ends.delete(end)
+            resume(exit)
+          }
+          const abort = exchange(short, request, settle)
+          const end = () => {
+            settle(Effect.fail(Http.late(request, deadline)))
+            abort()
+          }
+          ends.set(end, now() + Duration.toMillis(deadline))
+          watching(watch, { onlyIfMissing: true })
+          return Effect.sync(() => {
+            ends.delete(end)
+            abort()
+          })
+        })
+
+      return Http.Http.of({
+        call,
+        wait: (request, deadline) =>
+          Http.within(
+            request,
+            deadline,
+            Effect.callback((resume) => Effect.sync(exchange(long, request, resume)))
+          )
+      })
+    })
+  )
+
+/** Sends a request and settles with the whole answer, once; gives what aborts it. */
+const exchange = (
+  agent: Dispatcher,
+  request: Http.Request,
+  settle: (exit: Effect.Effect<Http.Answer, Http.Failure>) => void
+) => {
+  const { body, headers, method, origin, path } = request
+  let begun: Dispatcher.DispatchController | undefined
+  let aborted: Error | undefined
+  let answer: Omit<Http.Answer, "text"> = { status: 0, headers: {} }
+  const chunks: Array<Buffer> = []
+  agent.dispatch(
+    {
+      method,
+      origin,
+      path,
+      headers: body === undefined ? headers : { ...headers, "content-type": body.type },
+      body: body?.text ?? null,
+      headersTimeout: 0,
+      bodyTimeout: 0
+    },
+    {
+      onRequestStart: (controller) => {
+        begun = controller
+        if (aborted !== undefined) controller.abort(aborted)
+      },
+      onResponseStart: (_, status, headers) => {
+        answer = { status, headers }
+      },
+      onResponseData: (_, chunk) => void chunks.push(chunk),
+      onResponseEnd: () => settle(Effect.succeed({ ...answer, text: textOf(chunks) })),
+      onResponseError: (_, error) => settle(Effect.fail(Http.broken(request, error)))
+    }
+  )
+  return () => {
+    aborted = new Error("nobody waits for the answer any more")
+    begun?.abort(aborted)
+  }
+}
+
+const textOf = (chunks: ReadonlyArray<Buffer>): string =>
+  chunks.length === 0 ? "" : (chunks.length === 1 ? chunks : [Buffer.concat(chunks)]).join("")
+
+const agent = (tls: Access.Tls | undefined, options: Agent.Options) =>
+  Effect.acquireRelease(
+    Effect.sync(() => new Agent(tls === undefined ? options : { ...options, connect: connector(tls) })),
+    (agent) => Effect.promise(() => agent.destroy())
+  )
+
+/** Reads the certificates anew for each connection. */
+const connector =
+  (tls: Access.Tls): buildConnector.connector =>
+  (options, callback) => {
+    const { serverName: servername, skipVerify = false } = tls
+    Effect.runCallback(Access.read(tls), {
+      onExit: Exit.match({
+        onSuccess: (pem) => buildConnector({ ...pem, servername, rejectUnauthorized: !skipVerify })(options, callback),
+        onFailure: (cause) => callback(new Error(Cause.pretty(cause)), null)
+      })
+    })
+  }
