@@ -109,7 +109,13 @@ const npmCi = async (cwd, path) => {
     "--no-update-notifier"
   ]
   const env = { ...process.env, PATH: path.join(delimiter) }
-  const code = await run("npm", ["ci", "--loglevel=error", ...flags], { cwd, env, stdio: ["ignore", "ignore", 2] })
+  const npm = () => run("npm", ["ci", "--loglevel=error", ...flags], { cwd, env, stdio: ["ignore", "ignore", 2] })
+  let code = await npm()
+  // A download may break off, and npm 10 crashes now and then ("Exit handler never called!"); what was fetched is kept.
+  if (code !== 0 && code < 128) {
+    say(`npm ci ended with code ${code}; trying once more …`)
+    code = await npm()
+  }
   if (code !== 0) throw new Error(`npm ci ended with code ${code}`)
 }
 
