@@ -31,7 +31,8 @@ const kept = (name: Registries.Name, isBeside: boolean) =>
     yield* muster.hear
     const bare = isBeside ? yield* Child.start("bareRenewals", [name, String(port), String(instances)]) : undefined
     if (bare !== undefined) yield* bare.hear
-    yield* Effect.sleep("12 seconds")
+    // Until what runs three hundred times a second is compiled.
+    yield* Effect.sleep("30 seconds")
     const [one, other] = yield* Usage.during(
       [muster, ...(bare === undefined ? [] : [bare])],
       Effect.sleep("20 seconds")

@@ -93,26 +93,27 @@ interface Reply {
   readonly said: unknown
 }
 
+const read = (version: Version, text: string): Reply => {
+  const said = parse(text)
+  return { text, code: version.code(said), said }
+}
+
+const refused = (status: number, text: string): Reply => ({ text, code: status, said: undefined })
+
+/** Services whose listing is remembered at once. */
+const remembered = 1000
+
 const make = Effect.fnUntraced(function* (
   version: Version,
   { http, place, poll, tokens, url }: Options
 ): Effect.fn.Return<Session.Session> {
   const over = yield* Deferred.make<RegistryErrorReason>()
 
-  /** A thousand beats are answered with the same few words: the last ones are understood without being read again. */
-  let last: Reply | undefined
-  const read = (text: string): Reply => {
-    if (text === last?.text) return last
-    const said = parse(text)
-    const reply = { text, code: version.code(said), said }
-    if (text.length < 256) last = reply
-    return reply
-  }
-
-  /** One request; a token that is refused is replaced once. */
+  /** One request; a token that is refused is replaced once. An answer that says what is `known` is not read again. */
   const call = (
     method: Http.Request["method"],
     path: string,
+    known?: Reply,
     again = true
   ): Effect.Effect<Reply, RegistryErrorReason> =>
     Effect.gen(function* () {
@@ -120,11 +121,11 @@ const make = Effect.fnUntraced(function* (
       const request = { method, origin: url, path: withToken(path, token), headers }
       const answer = yield* Effect.tapError(http.call(request), (reason) => Deferred.succeed(over, reason))
       const { status, text } = answer
-      const reply = status === 200 ? read(text) : { text, code: status, said: undefined }
+      const reply = status !== 200 ? refused(status, text) : text === known?.text ? known : read(version, text)
       const { code } = reply
       if (status === 200 && (code === 0 || unknown.has(code))) return reply
       if ((code === 401 || code === 403) && again && (yield* tokens.forget(token))) {
-        return yield* call(method, path, false)
+        return yield* call(method, path, known, false)
       }
       const needs = method === "GET" ? "r" : "w"
       return yield* Session.refusal(code, text, needs, place.group, place.namespace)
@@ -135,17 +136,31 @@ const make = Effect.fnUntraced(function* (
     return path + Http.query({ ...version.service(place, service), ip, port, clusterName, ephemeral, ...more })
   }
 
-  const list = (service: ServiceName) =>
-    call("GET", `${version.path}/list${Http.query(version.service(place, service))}`).pipe(
-      Effect.flatMap(({ said, text }) =>
-        Option.match(version.info(said), {
-          onNone: () => Effect.fail(new Unreadable({ message: `no list of instances: ${text.slice(0, 200)}` })),
-          onSome: Effect.succeed
-        })
-      )
-    )
+  const told = (service: ServiceName, known?: Reply) =>
+    call("GET", `${version.path}/list${Http.query(version.service(place, service))}`, known)
+  const infoOf = ({ said, text }: Reply) =>
+    Option.match(version.info(said), {
+      onNone: () => Effect.fail(new Unreadable({ message: `no list of instances: ${text.slice(0, 200)}` })),
+      onSome: Effect.succeed
+    })
+
+  /** What was listed last, by service: mostly what is listed next. */
+  const listed = new Map<ServiceName, readonly [Reply, Wire.ServiceInfo]>()
+  const list = Effect.fnUntraced(function* (
+    service: ServiceName
+  ): Effect.fn.Return<Wire.ServiceInfo, RegistryErrorReason> {
+    const [known, before] = listed.get(service) ?? []
+    const reply = yield* told(service, known)
+    if (reply === known && before !== undefined) return before
+    const info = yield* infoOf(reply)
+    if (listed.size >= remembered) listed.clear()
+    listed.set(service, [reply, info])
+    return info
+  })
 
   const [method, beatPath, beatParameters] = version.beat
+  /** A thousand beats are answered with the same few words. */
+  let lastBeat: Reply | undefined
   const beatPaths = new WeakMap<Wire.Instance, string>()
   const beatPathOf = (service: ServiceName, instance: Wire.Instance) => {
     const known = beatPaths.get(instance)
@@ -172,10 +187,13 @@ const make = Effect.fnUntraced(function* (
     drop: (service, instance) => Effect.asVoid(call("DELETE", pathOf(version.path, service, instance))),
     beat: (service, instance) =>
       instance.ephemeral
-        ? Effect.map(call(method, beatPathOf(service, instance)), ({ code }) => !unknown.has(code))
+        ? Effect.map(call(method, beatPathOf(service, instance), lastBeat), (reply) => {
+            lastBeat = reply
+            return !unknown.has(reply.code)
+          })
         : Effect.undefined,
     list,
-    watch: (service) => Stream.fromEffectSchedule(list(service), poll),
+    watch: (service) => Stream.fromEffectSchedule(Effect.flatMap(told(service), infoOf), poll),
     closed: Deferred.await(over)
   }
 })

@@ -51,13 +51,17 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
   const holders = new Map<string, Held>()
   const remember = yield* Policy.PollRemote
   /** A listing says mostly what the one before did, and is not read again then. */
-  const read = new Map<ServiceName, { readonly told: string; readonly inventory: Inventory }>()
+  const read = new Map<ServiceName, { info: Wire.ServiceInfo; readonly told: string; readonly inventory: Inventory }>()
   const inventoryOf = (service: ServiceName, info: Wire.ServiceInfo): Inventory => {
-    const told = JSON.stringify(info.hosts)
     const before = read.get(service)
-    if (before?.told === told) return before.inventory
+    if (before?.info === info) return before.inventory
+    const told = JSON.stringify(info.hosts)
+    if (before?.told === told) {
+      before.info = info
+      return before.inventory
+    }
     const inventory = Wire.inventory(service, info)
-    read.set(service, { told, inventory })
+    read.set(service, { info, told, inventory })
     return inventory
   }
   const listings = yield* Cache.makeWith(
