@@ -167,7 +167,7 @@ export const make = Effect.gen(function* () {
     const unlessElsewhere = (result: Effect.Effect<Response, Failure>, why: string) =>
       Effect.withFiber((fiber) => {
         const last = lastMade()
-        if (last === undefined || made.length >= limits.attempts || Deadline.left(fiber) === 0) return result
+        if (last === undefined || made.length >= limits.attempts || Deadline.left(fiber.context) === 0) return result
         const { id } = last.picked.endpoint
         return send(call, made).pipe(
           Effect.tap(() => Effect.logDebug(`answered elsewhere than by ${id}: ${why}`)),

@@ -12,10 +12,12 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
+import * as References from "effect/References"
 import * as Stream from "effect/Stream"
 import type * as Core from "@muster/core/Attempt"
 import * as DiscoveryState from "@muster/core/DiscoveryState"
@@ -40,6 +42,7 @@ import * as Deadline from "./Deadline.ts"
 import type { Discovery } from "./Discovery.ts"
 import * as Actor from "./internal/balancerActor.ts"
 import * as Report from "./internal/balancerReport.ts"
+import * as Deadlines from "./internal/deadlines.ts"
 import { describe } from "./internal/discoveryReport.ts"
 
 /**
@@ -152,6 +155,7 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
     const events = yield* PubSub.sliding<Roster.Event>(remembered)
     const make = yield* Actor.factory((event) => Queue.offerUnsafe(heard, event))
     const fork = yield* FiberMap.makeRuntime<never, ServiceName, void>()
+    const arm = yield* Deadlines.make
     const actors = new Map<ServiceName, Actor.BalancerActor>()
 
     // A logger that dies must not end the reports of everybody else.
@@ -180,23 +184,27 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
       options: Options<A, E> = {}
     ): Effect.Effect<A, E | BalancerError, R> => {
       const after = options.after?.map(({ picked }) => picked) ?? []
-      const attempt = (restore: Restore, hasWaited: boolean): Effect.Effect<A, E | BalancerError, R> =>
-        Effect.withFiber((fiber) => {
-          const actor = actors.get(service) ?? open(service)
-          const left = Deadline.left(fiber)
-          if (left === 0) return fail(service, tooLate)
-          if (after.length > 0 && !actor.mayRetry(options.isHedge ?? false)) return fail(service, budgetSpent)
-          const picked = actor.pick(options.isRepeatable ?? false, after, options.key)
-          if (picked !== undefined) {
-            const deadline = deadlineOf(fiber.getRef(Policy.Attempt).deadline, left)
-            return bracket(actor, picked, restore, deadline, f, options.classify)
-          }
-          if (after.length > 0) return fail(service, allExcluded(actor.excluded(after)))
-          const patience = Duration.min(fiber.getRef(Policy.WaitForInstance), Duration.millis(left))
-          if (hasWaited) return fail(service, whyNobody(actor, patience))
-          return Effect.flatMap(restore(waitFor(actor, patience)), () => attempt(restore, true))
-        })
-      return Effect.uninterruptibleMask((restore) => attempt(restore, false))
+      const attempt = (hasWaited: boolean): Effect.Effect<A, E | BalancerError, R> =>
+        Effect.contextWith((context: Context.Context<R>) =>
+          Effect.callback<A, E | BalancerError, R>((resume) => {
+            const actor = actors.get(service) ?? open(service)
+            const left = Deadline.left(context)
+            if (left === 0) return resume(fail(service, tooLate))
+            if (after.length > 0 && !actor.mayRetry(options.isHedge ?? false)) {
+              return resume(fail(service, budgetSpent))
+            }
+            const picked = actor.pick(options.isRepeatable ?? false, after, options.key)
+            if (picked !== undefined) {
+              const deadline = deadlineOf(Context.get(context, Policy.Attempt).deadline, left)
+              return begin(actor, picked, arm, deadline, context, f, options.classify ?? whatItSays, resume)
+            }
+            if (after.length > 0) return resume(fail(service, allExcluded(actor.excluded(after))))
+            const patience = Duration.min(Context.get(context, Policy.WaitForInstance), Duration.millis(left))
+            if (hasWaited) return resume(fail(service, whyNobody(actor, patience)))
+            return resume(Effect.flatMap(waitFor(actor, patience), () => attempt(true)))
+          })
+        )
+      return attempt(false)
     }
 
     return Balancer.of({
@@ -222,21 +230,25 @@ interface AttemptDeadline {
 const deadlineOf = (own: Duration.Duration, left: number): AttemptDeadline =>
   left < Duration.toMillis(own) ? { time: Duration.millis(left), isCallers: true } : { time: own, isCallers: false }
 
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-
-/** One attempt from the choice to the record of its exit; nothing may come between the two. */
-const bracket = <A, E, R>(
+/**
+ * One attempt from the choice to the record of its exit. It has a fiber of its own, which its caller or its deadline
+ * interrupts, and what is recorded is what the caller is told.
+ */
+const begin = <A, E, R>(
   actor: Actor.BalancerActor,
   picked: Core.Attempt,
-  restore: Restore,
+  arm: Deadlines.Arm,
   deadline: AttemptDeadline,
+  context: Context.Context<R>,
   f: (endpoint: Endpoint, attempt: Attempt) => Effect.Effect<A, E, R>,
-  classify: (exit: Exit.Exit<A, E | BalancerError>) => Outcome.Outcome = whatItSays
-): Effect.Effect<A, E | BalancerError, R> => {
+  classify: (exit: Exit.Exit<A, E | BalancerError>) => Outcome.Outcome,
+  resume: (result: Effect.Effect<A, E | BalancerError>) => void
+): Effect.Effect<void> => {
   const { service } = actor
   const { endpoint } = picked
   let isHeld = false
   let isTooLate = false
+  let instead: Exit.Exit<never, BalancerError> | undefined
   const attempt: Attempt = {
     picked,
     time: deadline.time,
@@ -250,28 +262,42 @@ const bracket = <A, E, R>(
       }
     }
   }
-  const attributes = { "muster.service": service, "muster.instance": endpoint.id }
-  return Effect.suspend(() => f(endpoint, attempt)).pipe(
-    Effect.timeoutOrElse({
-      duration: deadline.time,
-      orElse: () => {
-        isTooLate = deadline.isCallers
-        return fail(service, deadlineExceeded(endpoint, deadline))
-      }
-    }),
-    Effect.annotateSpans(attributes),
-    Effect.annotateLogs(attributes),
-    restore,
-    (effect) =>
-      Effect.onExitPrimitive(effect, (exit) => {
-        // That a caller has little time says as little about the instance as that it has lost interest.
-        const outcome = isTooLate ? Outcome.interrupted : classify(exit)
-        actor.settle(picked, outcome)
-        if (!isHeld || Exit.isFailure(exit)) actor.end(picked)
-        return outcome._tag === "Refused" ? actor.subscription()?.refused(endpoint.id) : undefined
-      })
+  const fiber = Effect.runForkWith(annotated(context, { "muster.service": service, "muster.instance": endpoint.id }))(
+    Effect.suspend(() => f(endpoint, attempt))
   )
+  const disarm = arm(Duration.toMillis(deadline.time), () => {
+    isTooLate = true
+    instead = Exit.fail(new BalancerError({ service, reason: deadlineExceeded(endpoint, deadline) }))
+    fiber.interruptUnsafe()
+  })
+  fiber.addObserver((own) => {
+    disarm()
+    const exit: Exit.Exit<A, E | BalancerError> = instead ?? own
+    // That a caller has little time says as little about the instance as that it has lost interest.
+    const outcome = isTooLate && deadline.isCallers ? Outcome.interrupted : classify(exit)
+    actor.settle(picked, outcome)
+    if (!isHeld || Exit.isFailure(exit)) actor.end(picked)
+    const refused = outcome._tag === "Refused" ? actor.subscription()?.refused(endpoint.id) : undefined
+    resume(refused === undefined ? exit : Effect.andThen(refused, exit))
+  })
+  return Effect.suspend(() => {
+    instead = Exit.interrupt()
+    return Fiber.interrupt(fiber)
+  })
 }
+
+/** The spans and log lines of an attempt name the service and the instance. */
+const annotated = <R>(context: Context.Context<R>, attributes: Readonly<Record<string, string>>): Context.Context<R> =>
+  context.pipe(
+    Context.add(References.TracerSpanAnnotations, {
+      ...Context.get(context, References.TracerSpanAnnotations),
+      ...attributes
+    }),
+    Context.add(References.CurrentLogAnnotations, {
+      ...Context.get(context, References.CurrentLogAnnotations),
+      ...attributes
+    })
+  )
 
 /** A failure is the instance's; an interruption or a defect says nothing about it. */
 const whatItSays = (exit: Exit.Exit<unknown, unknown>): Outcome.Outcome =>
