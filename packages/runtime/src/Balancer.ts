@@ -12,12 +12,10 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
-import * as References from "effect/References"
 import * as Stream from "effect/Stream"
 import type * as Core from "@muster/core/Attempt"
 import * as DiscoveryState from "@muster/core/DiscoveryState"
@@ -40,9 +38,10 @@ import {
 } from "./BalancerError.ts"
 import * as Deadline from "./Deadline.ts"
 import type { Discovery } from "./Discovery.ts"
+import * as Alarms from "./internal/alarms.ts"
+import * as Attempting from "./internal/attempting.ts"
 import * as Actor from "./internal/balancerActor.ts"
 import * as Report from "./internal/balancerReport.ts"
-import * as Deadlines from "./internal/deadlines.ts"
 import { describe } from "./internal/discoveryReport.ts"
 
 /**
@@ -155,7 +154,7 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
     const events = yield* PubSub.sliding<Roster.Event>(remembered)
     const make = yield* Actor.factory((event) => Queue.offerUnsafe(heard, event))
     const fork = yield* FiberMap.makeRuntime<never, ServiceName, void>()
-    const arm = yield* Deadlines.make
+    const arm = yield* Alarms.make
     const actors = new Map<ServiceName, Actor.BalancerActor>()
 
     // A logger that dies must not end the reports of everybody else.
@@ -195,8 +194,9 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
             }
             const picked = actor.pick(options.isRepeatable ?? false, after, options.key)
             if (picked !== undefined) {
-              const deadline = deadlineOf(Context.get(context, Policy.Attempt).deadline, left)
-              return begin(actor, picked, arm, deadline, context, f, options.classify ?? whatItSays, resume)
+              const deadline = Attempting.deadlineOf(Context.get(context, Policy.Attempt).deadline, left)
+              const classify = options.classify ?? whatItSays
+              return Attempting.begin({ actor, picked, arm, deadline, context, f, classify }, resume)
             }
             if (after.length > 0) return resume(fail(service, allExcluded(actor.excluded(after))))
             const patience = Duration.min(Context.get(context, Policy.WaitForInstance), Duration.millis(left))
@@ -220,84 +220,6 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
     })
   })
 )
-
-/** How long an attempt may take, and whether that is because its caller has no more time. */
-interface AttemptDeadline {
-  readonly time: Duration.Duration
-  readonly isCallers: boolean
-}
-
-const deadlineOf = (own: Duration.Duration, left: number): AttemptDeadline =>
-  left < Duration.toMillis(own) ? { time: Duration.millis(left), isCallers: true } : { time: own, isCallers: false }
-
-/**
- * One attempt from the choice to the record of its exit. It has a fiber of its own, which its caller or its deadline
- * interrupts, and what is recorded is what the caller is told.
- */
-const begin = <A, E, R>(
-  actor: Actor.BalancerActor,
-  picked: Core.Attempt,
-  arm: Deadlines.Arm,
-  deadline: AttemptDeadline,
-  context: Context.Context<R>,
-  f: (endpoint: Endpoint, attempt: Attempt) => Effect.Effect<A, E, R>,
-  classify: (exit: Exit.Exit<A, E | BalancerError>) => Outcome.Outcome,
-  resume: (result: Effect.Effect<A, E | BalancerError>) => void
-): Effect.Effect<void> => {
-  const { service } = actor
-  const { endpoint } = picked
-  let isHeld = false
-  let isTooLate = false
-  let instead: Exit.Exit<never, BalancerError> | undefined
-  const attempt: Attempt = {
-    picked,
-    time: deadline.time,
-    note: (report) => actor.note(picked, report),
-    hold: () => {
-      isHeld = true
-      return (isBroken) => {
-        if (picked.ended) return
-        if (isBroken) actor.settle(picked, Outcome.failed)
-        actor.end(picked)
-      }
-    }
-  }
-  const fiber = Effect.runForkWith(annotated(context, { "muster.service": service, "muster.instance": endpoint.id }))(
-    Effect.suspend(() => f(endpoint, attempt))
-  )
-  const disarm = arm(Duration.toMillis(deadline.time), () => {
-    isTooLate = true
-    instead = Exit.fail(new BalancerError({ service, reason: deadlineExceeded(endpoint, deadline) }))
-    fiber.interruptUnsafe()
-  })
-  fiber.addObserver((own) => {
-    disarm()
-    const exit: Exit.Exit<A, E | BalancerError> = instead ?? own
-    // That a caller has little time says as little about the instance as that it has lost interest.
-    const outcome = isTooLate && deadline.isCallers ? Outcome.interrupted : classify(exit)
-    actor.settle(picked, outcome)
-    if (!isHeld || Exit.isFailure(exit)) actor.end(picked)
-    const refused = outcome._tag === "Refused" ? actor.subscription()?.refused(endpoint.id) : undefined
-    resume(refused === undefined ? exit : Effect.andThen(refused, exit))
-  })
-  return Effect.suspend(() => {
-    instead = Exit.interrupt()
-    return Fiber.interrupt(fiber)
-  })
-}
-
-/** The spans and log lines of an attempt name the service and the instance. */
-const annotated = <R>(context: Context.Context<R>, attributes: Readonly<Record<string, string>>): Context.Context<R> =>
-  context.pipe(
-    Context.add(References.TracerSpanAnnotations, {
-      ...Context.get(context, References.TracerSpanAnnotations),
-      ...attributes
-    }),
-    Context.add(References.CurrentLogAnnotations, {
-      ...Context.get(context, References.CurrentLogAnnotations),
-      ...attributes
-    })
-  )
 
 /** A failure is the instance's; an interruption or a defect says nothing about it. */
 const whatItSays = (exit: Exit.Exit<unknown, unknown>): Outcome.Outcome =>
@@ -343,14 +265,5 @@ const inWords = (excluded: ReadonlyArray<Explain.Excluded>): string =>
 const budgetSpent = new BudgetSpent({
   message: "not tried elsewhere: there are too many retries already; the service is in trouble"
 })
-
-const deadlineExceeded = (endpoint: Endpoint, { isCallers, time }: AttemptDeadline) =>
-  new DeadlineExceeded({
-    message:
-      `${endpoint.id} (${endpoint.address}) did not answer within ${Duration.format(time)}` +
-      (isCallers
-        ? ", which is all that the deadline of the caller left"
-        : "; if requests may take longer, raise Policy.Attempt")
-  })
 
 const tooLate = new DeadlineExceeded({ message: "no instance was asked: the deadline of the caller is over" })

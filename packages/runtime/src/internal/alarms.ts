@@ -1,10 +1,10 @@
 /**
- * The deadlines of many attempts under one timer.
+ * Many alarms under one timer, such as the deadlines of attempts.
  *
  * Nearly every attempt ends long before its time is over. So there is no timer for each of them, only an entry: one fiber
- * sleeps until the earliest deadline that it knew of when it lay down, rings for those whose time is over, and lies down
- * again; what comes earlier wakes it up. It ends when there is nothing to wait for, and with the scope no attempt loses
- * the deadline that it has.
+ * sleeps until the earliest alarm that it knew of when it lay down, rings where it is time, and lies down again; what
+ * comes earlier wakes it up. It ends when there is nothing to wait for, and what is armed when the scope closes still
+ * rings.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
