@@ -8,6 +8,8 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
+const serviceName = /^[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?$/
+
 /**
  * The name of a service: lower-case letters, digits, `-`, `_` and `.`, at most 253 characters, so that it can be the
  * host of a URL (`http://orders/…`) and one segment of a registry key.
@@ -16,7 +18,7 @@ import * as Schema from "effect/Schema"
  * @since 0.1.0
  */
 export const ServiceName = Schema.String.check(
-  Schema.isPattern(/^[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?$/, {
+  Schema.isPattern(serviceName, {
     expected: "a service name (lower-case letters, digits, '-', '_', '.'; at most 253 characters)"
   })
 ).pipe(Schema.brand("ServiceName"))
@@ -28,6 +30,14 @@ export const ServiceName = Schema.String.check(
  * @since 0.1.0
  */
 export type ServiceName = typeof ServiceName.Type
+
+/**
+ * Whether a text is the name of a service: what the schema says, without the cost of asking it for each request.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isServiceName = (text: string): text is ServiceName => serviceName.test(text)
 
 /**
  * The stable identity of one instance: 1 to 253 visible ASCII characters without `/`, unique within its service.

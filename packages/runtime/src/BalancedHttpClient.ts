@@ -13,6 +13,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -21,16 +22,16 @@ import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { type Endpoint, ServiceName } from "@muster/core/Endpoint"
+import { type Endpoint, isServiceName, type ServiceName } from "@muster/core/Endpoint"
 import * as Metrics from "@muster/core/Metrics"
 import * as Outcome from "@muster/core/Outcome"
 import * as Policy from "@muster/core/Policy"
 import { type Attempt, Balancer } from "./Balancer.ts"
 import type { BalancerError } from "./BalancerError.ts"
 import * as Deadline from "./Deadline.ts"
+import * as Alarms from "./internal/alarms.ts"
 import * as Hedge from "./internal/hedge.ts"
 import * as HeldResponse from "./internal/heldResponse.ts"
 import * as Exchange from "./internal/httpExchange.ts"
@@ -105,6 +106,7 @@ export const make = Effect.gen(function* () {
   const balancer = yield* Balancer
   const clock = yield* Clock.Clock
   const scope = yield* Scope.Scope
+  const arm = yield* Alarms.make
 
   const classify = (exit: Exit.Exit<Response, Failure>): Outcome.Outcome => {
     if (Exit.isSuccess(exit)) return Exchange.ofResponse(exit.value, clock.currentTimeMillisUnsafe())
@@ -120,20 +122,20 @@ export const make = Effect.gen(function* () {
   const send = (call: Call, after: ReadonlyArray<Attempt>): Effect.Effect<Response, Failure> => {
     const { isRepeatable, key, limits, request, target } = call
     const made = [...after]
-    const begun = Latch.makeUnsafe(false)
 
-    const attempt = (isHedge: boolean) =>
+    const attempt = (isHedge: boolean, begun?: Latch.Latch) =>
       Effect.suspend(() =>
         balancer.use(
           target.service,
           (endpoint, attempt) => {
             made.push(attempt)
-            begun.openUnsafe()
+            begun?.openUnsafe()
             const sent = below.execute(addressed(request, target, endpoint, attempt.time))
             return Effect.map(sent, (response) => {
-              const report = Exchange.reportOf(response)
+              const { headers } = response
+              const report = Exchange.reportOf(headers)
               if (report !== undefined) attempt.note(report)
-              return HeldResponse.make(response, attempt.hold())
+              return HeldResponse.make(response, headers, attempt.hold(), arm)
             })
           },
           { classify, isRepeatable, isHedge, after: [...made], key }
@@ -141,8 +143,9 @@ export const make = Effect.gen(function* () {
       )
 
     /** The attempt, or the one beside it that does better. */
-    const hedged = (after: Duration.Duration) =>
-      Hedge.hedged(attempt(false), {
+    const hedged = (after: Duration.Duration) => {
+      const begun = Latch.makeUnsafe(false)
+      return Hedge.hedged(attempt(false, begun), {
         after,
         begun: begun.await,
         second: Effect.annotateSpans(attempt(true), "muster.hedge", true),
@@ -151,6 +154,7 @@ export const make = Effect.gen(function* () {
         drop: (response) => discard(response, limits.deadline),
         won: Metric.update(Metric.withAttributes(Metrics.hedgesWon, { service: target.service }), 1)
       })
+    }
 
     const exchange = Effect.suspend(() => {
       const hedge = isRepeatable && after.length + 2 <= limits.attempts ? call.hedge : undefined
@@ -167,7 +171,7 @@ export const make = Effect.gen(function* () {
     const unlessElsewhere = (result: Effect.Effect<Response, Failure>, why: string) =>
       Effect.withFiber((fiber) => {
         const last = lastMade()
-        if (last === undefined || made.length >= limits.attempts || Deadline.left(fiber) === 0) return result
+        if (last === undefined || made.length >= limits.attempts || Deadline.left(fiber.context) === 0) return result
         const { id } = last.picked.endpoint
         return send(call, made).pipe(
           Effect.tap(() => Effect.logDebug(`answered elsewhere than by ${id}: ${why}`)),
@@ -254,8 +258,6 @@ interface Target {
 /** Scheme and host of a URL without port and user. */
 const withoutPort = /^(https?):\/\/([^/?#@:[\]]+)(?=[/?#]|$)/i
 
-const isServiceName = Schema.is(ServiceName)
-
 const targetOf = (url: string): Target | undefined => {
   const match = withoutPort.exec(url)
   if (match === null) return undefined
@@ -270,8 +272,13 @@ const addressed = (
   { address }: Endpoint,
   time: Duration.Duration
 ): Request =>
-  HttpClientRequest.setUrl(request, `${scheme}://${address}${rest}`).pipe(
-    HttpClientRequest.setHeaders({ host: service, [Deadline.header]: Deadline.toHeader(time), ...request.headers })
+  HttpClientRequest.makeWith(
+    request.method,
+    `${scheme}://${address}${rest}`,
+    request.urlParams,
+    request.hash,
+    Headers.merge(Headers.fromInput({ host: service, [Deadline.header]: Deadline.toHeader(time) }), request.headers),
+    request.body
   )
 
 /** Whether another attempt was not even made. */

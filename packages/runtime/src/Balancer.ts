@@ -38,6 +38,8 @@ import {
 } from "./BalancerError.ts"
 import * as Deadline from "./Deadline.ts"
 import type { Discovery } from "./Discovery.ts"
+import * as Alarms from "./internal/alarms.ts"
+import * as Attempting from "./internal/attempting.ts"
 import * as Actor from "./internal/balancerActor.ts"
 import * as Report from "./internal/balancerReport.ts"
 import { describe } from "./internal/discoveryReport.ts"
@@ -152,6 +154,7 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
     const events = yield* PubSub.sliding<Roster.Event>(remembered)
     const make = yield* Actor.factory((event) => Queue.offerUnsafe(heard, event))
     const fork = yield* FiberMap.makeRuntime<never, ServiceName, void>()
+    const arm = yield* Alarms.make
     const actors = new Map<ServiceName, Actor.BalancerActor>()
 
     // A logger that dies must not end the reports of everybody else.
@@ -180,23 +183,28 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
       options: Options<A, E> = {}
     ): Effect.Effect<A, E | BalancerError, R> => {
       const after = options.after?.map(({ picked }) => picked) ?? []
-      const attempt = (restore: Restore, hasWaited: boolean): Effect.Effect<A, E | BalancerError, R> =>
-        Effect.withFiber((fiber) => {
-          const actor = actors.get(service) ?? open(service)
-          const left = Deadline.left(fiber)
-          if (left === 0) return fail(service, tooLate)
-          if (after.length > 0 && !actor.mayRetry(options.isHedge ?? false)) return fail(service, budgetSpent)
-          const picked = actor.pick(options.isRepeatable ?? false, after, options.key)
-          if (picked !== undefined) {
-            const deadline = deadlineOf(fiber.getRef(Policy.Attempt).deadline, left)
-            return bracket(actor, picked, restore, deadline, f, options.classify)
-          }
-          if (after.length > 0) return fail(service, allExcluded(actor.excluded(after)))
-          const patience = Duration.min(fiber.getRef(Policy.WaitForInstance), Duration.millis(left))
-          if (hasWaited) return fail(service, whyNobody(actor, patience))
-          return Effect.flatMap(restore(waitFor(actor, patience)), () => attempt(restore, true))
-        })
-      return Effect.uninterruptibleMask((restore) => attempt(restore, false))
+      const attempt = (hasWaited: boolean): Effect.Effect<A, E | BalancerError, R> =>
+        Effect.contextWith((context: Context.Context<R>) =>
+          Effect.callback<A, E | BalancerError, R>((resume) => {
+            const actor = actors.get(service) ?? open(service)
+            const left = Deadline.left(context)
+            if (left === 0) return resume(fail(service, tooLate))
+            if (after.length > 0 && !actor.mayRetry(options.isHedge ?? false)) {
+              return resume(fail(service, budgetSpent))
+            }
+            const picked = actor.pick(options.isRepeatable ?? false, after, options.key)
+            if (picked !== undefined) {
+              const deadline = Attempting.deadlineOf(Context.get(context, Policy.Attempt).deadline, left)
+              const classify = options.classify ?? whatItSays
+              return Attempting.begin({ actor, picked, arm, deadline, context, f, classify }, resume)
+            }
+            if (after.length > 0) return resume(fail(service, allExcluded(actor.excluded(after))))
+            const patience = Duration.min(Context.get(context, Policy.WaitForInstance), Duration.millis(left))
+            if (hasWaited) return resume(fail(service, whyNobody(actor, patience)))
+            return resume(Effect.flatMap(waitFor(actor, patience), () => attempt(true)))
+          })
+        )
+      return attempt(false)
     }
 
     return Balancer.of({
@@ -212,66 +220,6 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
     })
   })
 )
-
-/** How long an attempt may take, and whether that is because its caller has no more time. */
-interface AttemptDeadline {
-  readonly time: Duration.Duration
-  readonly isCallers: boolean
-}
-
-const deadlineOf = (own: Duration.Duration, left: number): AttemptDeadline =>
-  left < Duration.toMillis(own) ? { time: Duration.millis(left), isCallers: true } : { time: own, isCallers: false }
-
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-
-/** One attempt from the choice to the record of its exit; nothing may come between the two. */
-const bracket = <A, E, R>(
-  actor: Actor.BalancerActor,
-  picked: Core.Attempt,
-  restore: Restore,
-  deadline: AttemptDeadline,
-  f: (endpoint: Endpoint, attempt: Attempt) => Effect.Effect<A, E, R>,
-  classify: (exit: Exit.Exit<A, E | BalancerError>) => Outcome.Outcome = whatItSays
-): Effect.Effect<A, E | BalancerError, R> => {
-  const { service } = actor
-  const { endpoint } = picked
-  let isHeld = false
-  let isTooLate = false
-  const attempt: Attempt = {
-    picked,
-    time: deadline.time,
-    note: (report) => actor.note(picked, report),
-    hold: () => {
-      isHeld = true
-      return (isBroken) => {
-        if (picked.ended) return
-        if (isBroken) actor.settle(picked, Outcome.failed)
-        actor.end(picked)
-      }
-    }
-  }
-  const attributes = { "muster.service": service, "muster.instance": endpoint.id }
-  return Effect.suspend(() => f(endpoint, attempt)).pipe(
-    Effect.timeoutOrElse({
-      duration: deadline.time,
-      orElse: () => {
-        isTooLate = deadline.isCallers
-        return fail(service, deadlineExceeded(endpoint, deadline))
-      }
-    }),
-    Effect.annotateSpans(attributes),
-    Effect.annotateLogs(attributes),
-    restore,
-    (effect) =>
-      Effect.onExitPrimitive(effect, (exit) => {
-        // That a caller has little time says as little about the instance as that it has lost interest.
-        const outcome = isTooLate ? Outcome.interrupted : classify(exit)
-        actor.settle(picked, outcome)
-        if (!isHeld || Exit.isFailure(exit)) actor.end(picked)
-        return outcome._tag === "Refused" ? actor.subscription()?.refused(endpoint.id) : undefined
-      })
-  )
-}
 
 /** A failure is the instance's; an interruption or a defect says nothing about it. */
 const whatItSays = (exit: Exit.Exit<unknown, unknown>): Outcome.Outcome =>
@@ -317,14 +265,5 @@ const inWords = (excluded: ReadonlyArray<Explain.Excluded>): string =>
 const budgetSpent = new BudgetSpent({
   message: "not tried elsewhere: there are too many retries already; the service is in trouble"
 })
-
-const deadlineExceeded = (endpoint: Endpoint, { isCallers, time }: AttemptDeadline) =>
-  new DeadlineExceeded({
-    message:
-      `${endpoint.id} (${endpoint.address}) did not answer within ${Duration.format(time)}` +
-      (isCallers
-        ? ", which is all that the deadline of the caller left"
-        : "; if requests may take longer, raise Policy.Attempt")
-  })
 
 const tooLate = new DeadlineExceeded({ message: "no instance was asked: the deadline of the caller is over" })

@@ -11,7 +11,6 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 
 /**
  * When the answer is due, in nanoseconds of the monotonic clock. Default: whenever.
@@ -34,7 +33,7 @@ export const within =
   (duration: Duration.Input) =>
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | Cause.TimeoutError, R> =>
     Effect.withFiber((fiber) => {
-      const time = Duration.min(Duration.fromInputUnsafe(duration), Duration.millis(left(fiber)))
+      const time = Duration.min(Duration.fromInputUnsafe(duration), Duration.millis(left(fiber.context)))
       if (!Duration.isFinite(time)) return self
       const due = fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe() + Duration.toNanosUnsafe(time)
       return Effect.timeout(Effect.provideService(self, Due, due), time)
@@ -47,20 +46,20 @@ export const within =
  * @since 0.1.0
  */
 export const remaining: Effect.Effect<Duration.Duration | undefined> = Effect.withFiber((fiber) => {
-  const millis = left(fiber)
+  const millis = left(fiber.context)
   return Effect.succeed(millis === Infinity ? undefined : Duration.millis(millis))
 })
 
 /**
- * How many milliseconds the fiber has left, `Infinity` if there is no deadline.
+ * How many milliseconds are left in a context, `Infinity` if there is no deadline.
  *
  * @category getters
  * @since 0.1.0
  */
-export const left = (fiber: Fiber.Fiber<unknown, unknown>): number => {
-  const due = fiber.getRef(Due)
+export const left = (context: Context.Context<never>): number => {
+  const due = Context.get(context, Due)
   if (due === undefined) return Infinity
-  return Math.max(0, Number(due - fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6)
+  return Math.max(0, Number(due - Context.get(context, Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6)
 }
 
 /**

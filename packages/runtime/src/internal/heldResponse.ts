@@ -7,43 +7,51 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Headers from "effect/http/Headers"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as Inspectable from "effect/Inspectable"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Stream from "effect/Stream"
+import type * as Alarms from "./alarms.ts"
 import * as Exchange from "./httpExchange.ts"
 
 type Response = HttpClientResponse.HttpClientResponse
 type Release = (isBroken: boolean) => void
 
-/** Releases what nobody will read any more. */
+/** Releases what nobody will read any more. To be watched costs more than all the rest, so it is for the few that lie about. */
 const forgotten = new FinalizationRegistry<Release>((release) => release(false))
 
-export const make = (response: Response, release: Release): Response => {
-  if (isEmpty(response)) {
+/** How long nobody has read a response that is watched, in milliseconds. */
+const watchedAfter = 1000
+
+/** `headers` are those of the response, which parses them whenever it is asked. */
+export const make = (response: Response, headers: Headers.Headers, release: Release, arm: Alarms.Arm): Response => {
+  if (isEmpty(response, headers)) {
     release(false)
     return response
   }
-  const held = new HeldResponse(response, release)
-  forgotten.register(held, release, held)
-  return held
+  return new HeldResponse(response, headers, release, arm)
 }
 
-const isEmpty = ({ headers, request, status }: Response): boolean =>
+const isEmpty = ({ request, status }: Response, headers: Headers.Headers): boolean =>
   request.method === "HEAD" || status === 204 || status === 304 || headers["content-length"] === "0"
 
 class HeldResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse, Pipeable {
   readonly [HttpIncomingMessage.TypeId]: typeof HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
   readonly [HttpClientResponse.TypeId]: typeof HttpClientResponse.TypeId = HttpClientResponse.TypeId
   readonly original: Response
+  readonly headers: Headers.Headers
   readonly release: Release
+  readonly disarm: () => void
 
-  constructor(original: Response, release: Release) {
+  constructor(original: Response, headers: Headers.Headers, release: Release, arm: Alarms.Arm) {
     super()
     this.original = original
+    this.headers = headers
     this.release = release
+    this.disarm = arm(watchedAfter, () => forgotten.register(this, release, this))
   }
 
   get request() {
@@ -54,9 +62,6 @@ class HeldResponse extends Inspectable.Class implements HttpClientResponse.HttpC
   }
   get status() {
     return this.original.status
-  }
-  get headers() {
-    return this.original.headers
   }
   get cookies() {
     return this.original.cookies
@@ -85,7 +90,7 @@ class HeldResponse extends Inspectable.Class implements HttpClientResponse.HttpC
   get stream() {
     return Stream.onExit(
       Stream.suspend(() => {
-        forgotten.unregister(this)
+        this.found()
         return this.original.stream
       }),
       (exit) => this.over(exit)
@@ -102,11 +107,17 @@ class HeldResponse extends Inspectable.Class implements HttpClientResponse.HttpC
   private reading<A>(body: Effect.Effect<A, HttpClientError.HttpClientError>) {
     return Effect.onExit(
       Effect.suspend(() => {
-        forgotten.unregister(this)
+        this.found()
         return body
       }),
       (exit) => this.over(exit)
     )
+  }
+
+  /** Somebody reads it. */
+  private found() {
+    this.disarm()
+    forgotten.unregister(this)
   }
 
   private over(exit: Exit.Exit<unknown, HttpClientError.HttpClientError>) {

@@ -74,7 +74,7 @@ const someCode = (cause: unknown, is: (code: string) => boolean): boolean => {
 }
 
 /** What the instance says of its own load. */
-export const reportOf = ({ headers }: HttpClientResponse.HttpClientResponse): LoadReport.LoadReport | undefined => {
+export const reportOf = (headers: Headers.Headers): LoadReport.LoadReport | undefined => {
   const header = headers[LoadReport.header]
   return header === undefined ? undefined : LoadReport.parse(header)
 }
