@@ -313,7 +313,7 @@ describe("Balancer", () => {
     scenario((script, balancer) =>
       Effect.gen(function* () {
         yield* opened(script, balancer, ...three)
-        yield* Effect.forEach(repeat(10), () =>
+        yield* Effect.forEach(repeat(60), () =>
           balancer.use(service, Effect.succeed, {
             classify: (exit) => ({ _tag: exit._tag === "Success" && exit.value.id === "a" ? "Refused" : "Succeeded" })
           })
