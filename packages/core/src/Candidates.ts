@@ -33,11 +33,13 @@ export interface Candidates {
   /** Where round robin stands; negative before the first turn. */
   turn: number
   readonly groups: Array<Group>
+  /** All members, where each is drawn as often as any other. */
+  even: ReadonlyArray<number> | undefined
   /** By slot: the weight, 0 for those that are not members. */
   readonly weights: Array<number>
   /** By slot: the place within its group. */
   readonly places: Array<number>
-  /** The place of the one that was drawn last. */
+  /** The place of the one that was drawn last where all are drawn equally often. */
   drawn: number
 }
 
@@ -47,7 +49,16 @@ export interface Candidates {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (): Candidates => ({ size: 0, total: 0, turn: -1, groups: [], weights: [], places: [], drawn: 0 })
+export const make = (): Candidates => ({
+  size: 0,
+  total: 0,
+  turn: -1,
+  groups: [],
+  even: undefined,
+  weights: [],
+  places: [],
+  drawn: 0
+})
 
 /**
  * Whether the slot is a member.
@@ -76,6 +87,7 @@ export const add = (self: Candidates, slot: number, weight: number): void => {
   group.heaviest = Math.max(group.heaviest, weight)
   self.total += weight
   self.size++
+  self.even = evenMembers(self)
 }
 
 /**
@@ -101,7 +113,11 @@ export const remove = (self: Candidates, slot: number): void => {
   // Subtraction leaves a rounding error behind; the few totals are as quickly added up again.
   self.total = 0
   for (const { total } of self.groups) self.total += total
+  self.even = evenMembers(self)
 }
+
+const evenMembers = ({ groups }: Candidates): ReadonlyArray<number> | undefined =>
+  groups.length === 1 && groups[0].lighter === 0 ? groups[0].slots : undefined
 
 /**
  * Whether all members are drawn equally often.
@@ -109,7 +125,7 @@ export const remove = (self: Candidates, slot: number): void => {
  * @category predicates
  * @since 0.1.0
  */
-export const isEven = (self: Candidates): boolean => self.groups.length === 1 && self.groups[0].lighter === 0
+export const isEven = (self: Candidates): boolean => self.even !== undefined
 
 /**
  * A member, each with the probability of its share of the total weight; the set must not be empty.
@@ -118,34 +134,31 @@ export const isEven = (self: Candidates): boolean => self.groups.length === 1 &&
  * @since 0.1.0
  */
 export const draw = (self: Candidates, random: () => number): number => {
-  const group = self.groups.length === 1 ? self.groups[0] : drawGroup(self, random)
-  const { slots } = group
-  const x = random() * slots.length
-  const index = Math.floor(x)
+  const { even } = self
+  if (even === undefined) return drawByWeight(self, random)
+  const index = Math.floor(random() * even.length)
   self.drawn = index
-  const slot = slots[index]
-  return group.lighter === 0 || (x - index) * group.bound < self.weights[slot] ? slot : redraw(self, group, random)
+  return even[index]
 }
 
-const drawGroup = (self: Candidates, random: () => number): Group => {
-  let rest = random() * self.total
-  let drawn = self.groups[0]
-  for (drawn of self.groups) {
-    rest -= drawn.total
-    if (rest < 0) break
+const drawByWeight = (self: Candidates, random: () => number): number => {
+  let group = self.groups[0]
+  if (self.groups.length > 1) {
+    let rest = random() * self.total
+    for (group of self.groups) {
+      rest -= group.total
+      if (rest < 0) break
+    }
   }
-  return drawn
-}
-
-const redraw = (self: Candidates, { slots, bound }: Group, random: () => number): number => {
-  let slot = slots[0]
-  for (let tries = 0; tries < maxTries; tries++) {
-    const x = random() * slots.length
-    const index = Math.floor(x)
-    slot = slots[index]
-    if ((x - index) * bound < self.weights[slot]) break
+  const { slots, bound, lighter } = group
+  let x = random() * slots.length
+  let index = Math.floor(x)
+  if (lighter === 0) return slots[index]
+  for (let tries = 0; tries < maxTries && (x - index) * bound >= self.weights[slots[index]]; tries++) {
+    x = random() * slots.length
+    index = Math.floor(x)
   }
-  return slot
+  return slots[index]
 }
 
 /**
@@ -155,14 +168,17 @@ const redraw = (self: Candidates, { slots, bound }: Group, random: () => number)
  * @since 0.1.0
  */
 export const drawOther = (self: Candidates, first: number, random: () => number): number => {
-  const { slots, lighter } = self.groups[0]
-  if (self.groups.length > 1 || (lighter > 0 && slots.length > 2)) return drawUntilOther(self, first, random)
+  const slots = self.even ?? onlyTwo(self)
+  if (slots === undefined) return drawUntilOther(self, first, random)
   const index = Math.floor(random() * (slots.length - 1))
   // Mostly it is known where `first` is, without a look at another array.
   const place = slots[self.drawn] === first ? self.drawn : self.places[first]
-  // Added rather than branched upon: half of the branches would be foreseen wrongly.
+  // Added, because half of the branches would be foreseen wrongly.
   return slots[index + Number(index >= place)]
 }
+
+const onlyTwo = ({ groups, size }: Candidates): ReadonlyArray<number> | undefined =>
+  size === 2 && groups.length === 1 ? groups[0].slots : undefined
 
 const drawUntilOther = (self: Candidates, first: number, random: () => number): number => {
   for (let tries = 0; tries < maxTries; tries++) {

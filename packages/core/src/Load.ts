@@ -410,10 +410,8 @@ export const warm = (self: Load, slot: number, since: number, until: number, flo
  * @category getters
  * @since 0.1.0
  */
-export const warmth = (self: Load, slot: number, now: number): number =>
-  isPlain(self, slot) ? 1 : warmthByNow(self, slot, now)
-
-const warmthByNow = (self: Load, slot: number, now: number): number => {
+export const warmth = (self: Load, slot: number, now: number): number => {
+  if (isPlain(self, slot)) return 1
   const base = slot * coldStride
   const remaining = self.cold[base + warmAt] - now
   return remaining <= 0 ? 1 : 1 - remaining * self.cold[base + warmRate]

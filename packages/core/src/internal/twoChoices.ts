@@ -23,7 +23,7 @@ export const twoChoices = (
   Recent.compared(load.recent, first, second, costs)
   const isCheaper = costs[1] * threshold < costs[0]
   const winner = isCheaper ? second : first
-  if (Load.warmth(load, winner, now) === 1) return winner
+  if (Load.isPlain(load, winner) || Load.warmth(load, winner, now) === 1) return winner
   return standIn(compare, winner, isCheaper ? first : second, candidates, load, now, random)
 }
 

@@ -3,6 +3,7 @@ import * as Reports from "../internal/reports.ts"
 import { isUnwell, standIn, unlessSpared } from "../internal/standIn.ts"
 import * as Load from "../Load.ts"
 import type { Policy } from "../Pick.ts"
+import * as Recent from "../Recent.ts"
 
 /**
  * Of a few, the fastest that is not among the busiest, or else the least busy: Prequal's hot-cold rule (Wydrowski et al.,
@@ -30,6 +31,7 @@ export const hotCold: Policy = (candidates, load, now, random) => {
     if (isOtherBetter) best = other
   }
   if (loser === best) return unlessSpared(best, candidates, load, now, random)
+  Recent.compared(load.recent, best, loser, Load.compare(load, best, loser, now))
   if (Load.warmth(load, best, now) === 1) return best
   return standIn(Load.compare, best, loser, candidates, load, now, random)
 }
