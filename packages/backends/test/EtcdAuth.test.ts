@@ -34,6 +34,9 @@ const guarded = Effect.fnUntraced(function* (flags: ReadonlyArray<string> = []) 
   return { server, proxy, root }
 })
 
+/** For tests of who may do what, not of time: a busy machine is no reason. */
+const patient = { deadline: Duration.seconds(10), heartbeat: Duration.seconds(15) }
+
 const grant = (root: Etcd3) => Effect.promise(() => root.auth.userGrantRole({ user: "orders", role: "orders" }))
 const revoke = (root: Etcd3) => Effect.promise(() => root.auth.userRevokeRole({ name: "orders", role: "orders" }))
 const begin = (client: Effect.Success<ReturnType<typeof connect>>) =>
@@ -43,10 +46,10 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that asks who we are", () => {
   it.live("F-etcd-g: lets the right user in, for calls, watches and renewals", () =>
     Effect.gen(function* () {
       const { proxy, root } = yield* guarded()
-      const client = yield* connect([proxy.address], login("orders", "secret"))
+      const client = yield* connect([proxy.address], login("orders", "secret"), patient)
       const queue = yield* client.follow()
       yield* reset(queue)
-      const lease = yield* client.register(1)
+      const lease = yield* client.registry.register(instance(1), Duration.seconds(20))
       yield* client.registry.renew(lease)
       assert.strictEqual(word(yield* changed(queue)), "+i-1")
       yield* put(root, 2)
@@ -58,7 +61,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that asks who we are", () => {
   it.live("F-etcd-g: tells a wrong password once for each attempt, and needs no restart once it is right", () =>
     Effect.gen(function* () {
       const { proxy, root } = yield* guarded()
-      const client = yield* connect([proxy.address], login("orders", "later"))
+      const client = yield* connect([proxy.address], login("orders", "later"), patient)
       for (let n = 1; n <= 3; n++) {
         const error = yield* Effect.flip(client.register(1))
         assert.strictEqual(error.reason._tag, "Unauthenticated")
@@ -76,7 +79,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that asks who we are", () => {
   it.live("F-etcd-g: tells that it is asked for a user when it has none", () =>
     Effect.gen(function* () {
       const { proxy } = yield* guarded()
-      const client = yield* connect([proxy.address])
+      const client = yield* connect([proxy.address], {}, patient)
       assert.strictEqual(yield* why(client.register(1)), "Unauthenticated")
       assert.strictEqual(yield* why(begin(client)), "Unauthenticated")
     })
@@ -85,7 +88,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that asks who we are", () => {
   it.live("F-etcd-g: gets a new token when the old one has expired, for calls, watches and renewals", () =>
     Effect.gen(function* () {
       const { proxy, root, server } = yield* guarded(["--auth-token-ttl=1"])
-      const client = yield* connect([proxy.address], login("orders", "secret"))
+      const client = yield* connect([proxy.address], login("orders", "secret"), patient)
       const queue = yield* client.follow()
       const { cursor } = yield* reset(queue)
       for (let n = 0; n < 2; n++) {
@@ -111,8 +114,8 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that asks who we are", () => {
   it.live("F-etcd-g: a revoked role is told as such, the running watch goes on, and a new grant is enough", () =>
     Effect.gen(function* () {
       const { proxy, root } = yield* guarded()
-      const client = yield* connect([proxy.address], login("orders", "secret"))
-      const lease = yield* client.register(1)
+      const client = yield* connect([proxy.address], login("orders", "secret"), patient)
+      const lease = yield* client.registry.register(instance(1), Duration.seconds(20))
       const queue = yield* client.follow()
       yield* reset(queue)
       yield* revoke(root)
