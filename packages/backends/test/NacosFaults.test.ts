@@ -70,6 +70,21 @@ const sick = (port: number, healthy: boolean) => ({
 })
 
 describe("Nacos", () => {
+  it.live("F-nacos-a2: over HTTP, a server that only hears renewals and falls silent is left for another one", () =>
+    Effect.gen(function* () {
+      const servers = [yield* server({ apis: ["v3"] }), yield* server({ apis: ["v3"] })]
+      const hosts = servers.flatMap(({ ports }) => ports.map((port) => ({ host: "127.0.0.1", port })))
+      yield* Effect.gen(function* () {
+        const lease = yield* register(instance(1))
+        for (const one of servers) {
+          if ((yield* requests(one)).includes("POST /nacos/v3/client/ns/instance")) yield* one.pause
+        }
+        // As the registrar does: nobody waits for longer than the deadline of a call.
+        yield* Effect.retry(Effect.timeout(renew(lease), yield* Policy.CallDeadline), { times: 5 })
+      }).pipe(Effect.provide(Nacos.layer({ hosts, protocol: "http" })), Effect.provide(impatient))
+    }).pipe(Effect.scoped)
+  )
+
   for (const [name, options] of protocols) {
     it.live(`F-nacos-a, F-nacos-b: over ${name}, goes on once the server is back, which lost everything`, () =>
       withServer(

@@ -49,13 +49,21 @@ export class Http extends Context.Service<
   }
 >()("@muster/backends/internal/Http") {}
 
+/**
+ * How long a short call waits: less than whoever waits for it, whose deadline is `Policy.CallDeadline`. Or he would give
+ * up first, and nobody would ever see that it is the server that is silent.
+ */
+export const callDeadline = Effect.map(Policy.CallDeadline, (deadline) =>
+  Duration.millis(Math.floor((Duration.toMillis(deadline) * 5) / 6))
+)
+
 /** Over the HttpClient that the user brings. */
 export const layerClient: Layer.Layer<Http, never, HttpClient.HttpClient> = Layer.effect(
   Http,
   Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
     const scoped = HttpClient.withScope(client)
-    const deadline = yield* Policy.CallDeadline
+    const deadline = yield* callDeadline
     const slots = yield* Semaphore.make(yield* Policy.CallConcurrency)
     return Http.of({
       call: (request) =>

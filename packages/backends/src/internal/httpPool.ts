@@ -23,7 +23,7 @@ export const layer = (tls: Access.Tls | undefined): Layer.Layer<Http.Http> =>
     Http.Http,
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
-      const deadline = yield* Policy.CallDeadline
+      const deadline = yield* Http.callDeadline
       const short = yield* agent(tls, { connections: yield* Policy.CallConcurrency })
       const long = yield* agent(tls, {})
       const watching = yield* FiberHandle.makeRuntime<never>()
