@@ -44,7 +44,9 @@ export const make = Effect.gen(function* () {
   })
 
   const stopIfOver = () => {
-    if (isReleased && armed.size === 0) sleeper?.interruptUnsafe()
+    if (!isReleased || armed.size > 0) return
+    sleeper?.interruptUnsafe()
+    wakesAt = Infinity
   }
 
   yield* Effect.addFinalizer(() =>
