@@ -1,8 +1,9 @@
 /**
  * What a process uses: it says so itself whenever it is told to, and two such answers make a window.
  */
-import { Effect, Schema, Stdio, Stream } from "effect"
+import { Effect, Schema } from "effect"
 import type * as Child from "./Child.ts"
+import * as Commands from "./commands.ts"
 
 /**
  * The figures of one moment: time and processor time in microseconds, memory in bytes, and what has been done so far.
@@ -21,24 +22,21 @@ const fromLine = Schema.decodeEffect(Schema.fromJsonString(Usage))
 
 /** In the measured program: answers each line with its usage, for as long as it is asked. */
 export const report = (done: () => number) =>
-  Effect.gen(function* () {
-    const { stdin } = yield* Stdio.Stdio
-    yield* Stream.runForEach(Stream.splitLines(Stream.decodeText(stdin)), (what) =>
-      Effect.sync(() => {
-        if (what === "heap") globalThis.gc?.()
-        const { system, user } = process.cpuUsage()
-        const usage: typeof Usage.Type = {
-          at: Number(process.hrtime.bigint() / 1000n),
-          cpu: system + user,
-          resident: process.memoryUsage.rss(),
-          heap: process.memoryUsage().heapUsed,
-          sockets: process.getActiveResourcesInfo().filter((kind) => kind === "TCPSocketWrap").length,
-          done: done()
-        }
-        process.stdout.write(`${JSON.stringify(usage)}\n`)
-      })
-    )
-  })
+  Commands.obey((what) =>
+    Effect.sync(() => {
+      if (what === "heap") globalThis.gc?.()
+      const { system, user } = process.cpuUsage()
+      const usage: typeof Usage.Type = {
+        at: Number(process.hrtime.bigint() / 1000n),
+        cpu: system + user,
+        resident: process.memoryUsage.rss(),
+        heap: process.memoryUsage().heapUsed,
+        sockets: process.getActiveResourcesInfo().filter((kind) => kind === "TCPSocketWrap").length,
+        done: done()
+      }
+      process.stdout.write(`${JSON.stringify(usage)}\n`)
+    })
+  )
 
 const ask = (child: Child.Child, what = "usage") =>
   Effect.andThen(child.tell(what), Effect.flatMap(child.hear, fromLine))

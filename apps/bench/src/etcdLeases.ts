@@ -15,7 +15,7 @@ const instances = 1000
 export const etcdLeases = Effect.gen(function* () {
   const server = yield* EtcdServer.make()
   const streams = server.calls({ method: "LeaseKeepAlive" })
-  const muster = yield* Child.start("etcdRegistrants", [server.address, String(instances)])
+  const muster = yield* Child.start("registrants", ["etcd", server.address, String(instances)])
   yield* muster.hear
   yield* Effect.sleep("7 seconds")
   const own = yield* streams

@@ -18,8 +18,8 @@ const warmUps = 3
 const seen = (name: Registries.Name, rounds: number, limit: number) =>
   Effect.gen(function* () {
     const { id, said } = Registries.described[name]
-    const port = yield* Registries.serve(name)
-    const writer = yield* Child.start("registryWriter", [name, String(port)])
+    const address = yield* Registries.serve(name)
+    const writer = yield* Child.start("registryWriter", [name, address])
     yield* writer.hear
     const times: Array<number> = []
     yield* Effect.gen(function* () {
@@ -30,7 +30,7 @@ const seen = (name: Registries.Name, rounds: number, limit: number) =>
         const time = yield* timed(writer, name, instance(name))
         if (round >= 0) times.push(time)
       }
-    }).pipe(Effect.provide(Layer.provide(Discovery.layer, Registries.layer(name, port))))
+    }).pipe(Effect.provide(Layer.provide(Discovery.layer, Registries.layer(name, address))))
 
     const row = (what: string, value: number) =>
       make({

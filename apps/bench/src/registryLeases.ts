@@ -26,10 +26,10 @@ const kept = (name: Registries.Name, isBeside: boolean) =>
         against,
         ...(bar === undefined ? {} : { bar })
       })
-    const port = yield* Registries.serve(name)
-    const muster = yield* Child.start("registrants", [name, String(port), String(instances)])
+    const address = yield* Registries.serve(name)
+    const muster = yield* Child.start("registrants", [name, address, String(instances)])
     yield* muster.hear
-    const bare = isBeside ? yield* Child.start("bareRenewals", [name, String(port), String(instances)]) : undefined
+    const bare = isBeside ? yield* Child.start("bareRenewals", [name, address, String(instances)]) : undefined
     if (bare !== undefined) yield* bare.hear
     // Until what runs three hundred times a second is compiled.
     yield* Effect.sleep("30 seconds")

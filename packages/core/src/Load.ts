@@ -3,7 +3,7 @@
  *
  * Numbers live in typed arrays, one slot for each instance. What a healthy instance needs for a start, a cost and an
  * answer lies together and allocates nothing; all else is kept apart, and read only where a mark says that there is
- * something to read, so that ten thousand instances cost hardly more than ten. Everything decays with time: `cost`
+ * something to read, so that ten thousand instances cost hardly more than ten. Everything decays with time: `compare`
  * projects to `now` and changes nothing, so reading more often never changes a choice. It is measurement, not state: no
  * part of a replay.
  *
@@ -462,14 +462,6 @@ const charge = (self: Load, slot: number, side: number, isTie: boolean, now: num
     : (costs[side] * busy) / (hot[base + usual] + 1)
   if (hot[base + marks] !== 0) costs[side] *= handicap(self, slot, now)
 }
-
-/**
- * What it would cost to send one more request there rather than to `rival`.
- *
- * @category getters
- * @since 0.1.0
- */
-export const cost = (self: Load, slot: number, rival: number, now: number): number => compare(self, slot, rival, now)[0]
 
 /**
  * How many requests are usually in flight there.

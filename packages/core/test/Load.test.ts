@@ -15,6 +15,9 @@ const known = (load: Load.Load, slot: number, latency: number, now = 0) => {
 
 const close = (actual: number, expected: number, within = 1e-3) => assert.approximately(actual, expected, within)
 
+/** What `slot` costs beside `rival`. */
+const cost = (...[load, slot, rival, now]: Parameters<typeof Load.compare>) => Load.compare(load, slot, rival, now)[0]
+
 describe("Load", () => {
   it("averages the latency over the last answers, the first ones counting for more", () => {
     const { load, slots } = fresh()
@@ -45,17 +48,17 @@ describe("Load", () => {
     known(load, slots[1], 200)
     for (let request = 0; request < 8; request++) Load.start(load, slots[0])
     for (let answer = 0; answer < 200; answer++) Load.record(load, slots[0], Outcome.succeeded, 20, 0)
-    const [fast, slow] = slots.map((slot, index) => Load.cost(load, slot, slots[1 - index], 0))
+    const [fast, slow] = slots.map((slot, index) => cost(load, slot, slots[1 - index], 0))
     close(fast, ((20 + 5) * 9) / 8, 0.2)
     close(slow, 200 + 5, 0.1)
     for (let request = 0; request < 60; request++) Load.start(load, slots[0])
-    assert.isAbove(Load.cost(load, slots[0], slots[1], 0), Load.cost(load, slots[1], slots[0], 0))
+    assert.isAbove(cost(load, slots[0], slots[1], 0), cost(load, slots[1], slots[0], 0))
   })
 
   it("forgets a latency with a time constant of 20 s, and reading changes nothing", () => {
     const { load, slots } = fresh()
     known(load, slots[0], 100)
-    for (let now = 0; now < 20_000; now += 100) Load.cost(load, slots[0], slots[0], now)
+    for (let now = 0; now < 20_000; now += 100) cost(load, slots[0], slots[0], now)
     close(Load.latency(load, slots[0], 20_000), 100 * Math.exp(-1))
     close(Load.latency(load, slots[0], 20_000), 100 * Math.exp(-1))
   })
@@ -80,9 +83,9 @@ describe("Load", () => {
   it("never takes failing fast for being fast, but a slow failure for being slow", () => {
     const { load, slots } = fresh()
     known(load, slots[0], 20)
-    const before = Load.cost(load, slots[0], slots[0], 0)
+    const before = cost(load, slots[0], slots[0], 0)
     Load.record(load, slots[0], Outcome.failed, 1, 0)
-    assert.isAbove(Load.cost(load, slots[0], slots[0], 0), before)
+    assert.isAbove(cost(load, slots[0], slots[0], 0), before)
     Load.record(load, slots[0], Outcome.failed, 2000, 0)
     close(Load.latency(load, slots[0], 0), 2000)
   })

@@ -4,7 +4,6 @@ import { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Endpoint, Policy } from "@muster/core"
 import { Balancer } from "@muster/runtime"
-import * as Alarms from "../src/internal/alarms.ts"
 import { balanced, instance } from "./fixtures/staticService.ts"
 
 const service = Endpoint.ServiceName.make("orders")
@@ -80,24 +79,6 @@ describe("the deadlines of attempts", () => {
       assert.deepStrictEqual(over, [])
       yield* TestClock.adjust(1)
       assert.deepStrictEqual(over, ["hangs"])
-    })
-  )
-})
-
-describe("alarms", () => {
-  it.effect("what is armed after the scope has closed rings, whatever was armed before", () =>
-    Effect.gen(function* () {
-      const scope = yield* Scope.make()
-      const arm = yield* Scope.provide(Alarms.make, scope)
-      let rung = 0
-      const disarm = arm(500, () => rung++)
-      yield* Scope.close(scope, Exit.void)
-      disarm()
-      arm(900, () => rung++)
-      yield* TestClock.adjust(899)
-      assert.strictEqual(rung, 0)
-      yield* TestClock.adjust(1)
-      assert.strictEqual(rung, 1)
     })
   )
 })

@@ -1,16 +1,15 @@
 /**
  * As many instances renewed with undici's `request` alone, a hundredth of a second's share at a time, and nothing made of
- * the answers: `bareRenewals <registry> <port> <instances>`.
+ * the answers: `bareRenewals <registry> <host:port> <instances>`.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { Pool } from "undici"
-import * as Registries from "../registries.ts"
 import * as Usage from "../Usage.ts"
 
-const [name, port = "", instances = ""] = process.argv.slice(2)
+const [name = "", address = "", instances = ""] = process.argv.slice(2)
 
 type Sent = readonly [method: "POST" | "PUT", path: string, body?: string]
 
@@ -41,14 +40,14 @@ const requests: Readonly<Record<string, (n: number) => readonly [Sent, Sent]>> =
 
 const program = Effect.gen(function* () {
   const pool = yield* Effect.acquireRelease(
-    Effect.sync(() => new Pool(`http://127.0.0.1:${port}`, { connections: 8 })),
+    Effect.sync(() => new Pool(`http://${address}`, { connections: 8 })),
     (pool) => Effect.promise(() => pool.destroy())
   )
   const send = async ([method, path, body]: Sent) => {
     const answer = await pool.request({ method, path, body: body ?? null })
     await answer.body.text()
   }
-  const all = Array.from({ length: Number(instances) }, (_, n) => requests[Registries.nameOf(name)]?.(n))
+  const all = Array.from({ length: Number(instances) }, (_, n) => requests[name]?.(n))
   const renewals: Array<Sent> = []
   for (const one of all) {
     if (one === undefined) continue

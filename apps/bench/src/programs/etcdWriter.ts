@@ -5,9 +5,10 @@
 import * as Etcd from "@muster/backends/Etcd"
 import { Endpoint, EndpointFromJson } from "@muster/core/Endpoint"
 import { Registry } from "@muster/core/Registry"
-import { Console, Duration, Effect, Schema, Stdio, Stream } from "effect"
+import { Console, Duration, Effect, Schema } from "effect"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Commands from "../commands.ts"
 import * as Stubs from "../stubs.ts"
 
 const [host = ""] = process.argv.slice(2)
@@ -36,22 +37,17 @@ const program = Effect.gen(function* () {
   })
 
   yield* Console.log("ready")
-  const { stdin } = yield* Stdio.Stdio
-  yield* stdin.pipe(
-    Stream.decodeText,
-    Stream.splitLines,
-    Stream.runForEach(
-      Effect.fnUntraced(function* (line) {
-        const [command, id] = line.split(" ")
-        const endpoint = yield* Schema.decodeUnknownEffect(Endpoint)({
-          service: "orders",
-          id,
-          host: "127.0.0.1",
-          port: 4000
-        })
-        yield* command === "register" ? register(endpoint) : put(endpoint)
+  yield* Commands.obey(
+    Effect.fnUntraced(function* (line) {
+      const [command, id] = line.split(" ")
+      const endpoint = yield* Schema.decodeUnknownEffect(Endpoint)({
+        service: "orders",
+        id,
+        host: "127.0.0.1",
+        port: 4000
       })
-    )
+      yield* command === "register" ? register(endpoint) : put(endpoint)
+    })
   )
 })
 

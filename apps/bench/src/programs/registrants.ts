@@ -1,5 +1,5 @@
 /**
- * A process that keeps so many instances registered: `registrants <registry> <port> <instances>`.
+ * A process that keeps so many instances registered: `registrants <registry> <host:port> <instances>`.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -11,7 +11,7 @@ import * as References from "effect/References"
 import * as Registries from "../registries.ts"
 import * as Usage from "../Usage.ts"
 
-const [name, port = "", instances = ""] = process.argv.slice(2)
+const [name = "", address = "", instances = ""] = process.argv.slice(2)
 
 let renewed = 0
 
@@ -31,7 +31,7 @@ const program = Effect.gen(function* () {
 
 program.pipe(
   Effect.scoped,
-  Effect.provide(Registries.layer(Registries.nameOf(name), Number(port))),
+  Effect.provide(Registries.layer(name, address)),
   Effect.provideService(Registrar.Recorder, (_, event) => {
     if (event._tag === "Renewed") renewed++
   }),

@@ -5,10 +5,11 @@
 import * as Local from "@muster/backends/Local"
 import { Endpoint } from "@muster/core/Endpoint"
 import { Registry } from "@muster/core/Registry"
-import { Console, Duration, Effect, Schema, Stdio, Stream } from "effect"
+import { Console, Duration, Effect, Schema } from "effect"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { DatabaseSync } from "node:sqlite"
+import * as Commands from "../commands.ts"
 
 const [registryFile = "", bareFile = ""] = process.argv.slice(2)
 
@@ -27,19 +28,14 @@ const program = Effect.gen(function* () {
   })
 
   yield* Console.log("ready")
-  const { stdin } = yield* Stdio.Stdio
-  yield* stdin.pipe(
-    Stream.decodeText,
-    Stream.splitLines,
-    Stream.runForEach((line) => {
-      const [command, id = ""] = line.split(" ")
-      if (command === "register") return register(id)
-      return Effect.sync(() => {
-        begun()
-        insert.run()
-      })
+  yield* Commands.obey((line) => {
+    const [command, id = ""] = line.split(" ")
+    if (command === "register") return register(id)
+    return Effect.sync(() => {
+      begun()
+      insert.run()
     })
-  )
+  })
 })
 
 program.pipe(
