@@ -78,7 +78,11 @@ describe.skipIf(EtcdServer.isMissing)("many at once in etcd", () => {
         )
         const again = yield* begin((n) => cursors[n]?.cursor)
         for (const queue of again) {
-          assert.deepStrictEqual((yield* Queue.takeN(queue, 2)).map(word), ["Resumed", "+i-100"])
+          const [first, second] = yield* Queue.takeN(queue, 2)
+          assert.deepStrictEqual(first && word(first), "Resumed")
+          // A server that is known to lose events is read as a whole at some moment: of a thousand one may come early.
+          const told = second?._tag === "Reset" ? second.endpoints.map(({ id }) => `+${id}`) : [second && word(second)]
+          assert.include(told, "+i-100")
         }
         assert.strictEqual(proxy.connections().ever, 2)
         assert.strictEqual(yield* streams, 2)
