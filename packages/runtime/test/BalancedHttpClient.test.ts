@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Fiber, Layer, Stream, Tracer } from "effect"
+import { Clock, Duration, Effect, Fiber, Layer, Stream } from "effect"
 import { HttpBody, HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Policy } from "@muster/core"
@@ -19,6 +19,7 @@ import {
   times
 } from "./fixtures/scriptedClient.ts"
 import { balanced, instance, requestsInFlight } from "./fixtures/staticService.ts"
+import * as Tracing from "./fixtures/tracing.ts"
 
 /** Sends until the first instance was asked once more, and gives that answer. */
 const untilFirst = <A, E, R>(asked: ReadonlyArray<{ readonly url: string }>, send: Effect.Effect<A, E, R>) =>
@@ -346,14 +347,7 @@ describe("BalancedHttpClient", () => {
   )
 
   it.effect("the span of each attempt names the service and the instance", () => {
-    const spans: Array<Tracer.Span> = []
-    const tracer = Tracer.make({
-      span: (options) => {
-        const span = new Tracer.NativeSpan(options)
-        spans.push(span)
-        return span
-      }
-    })
+    const { spans, tracer } = Tracing.make()
     return scenario(
       firstOnly(() => status(503)),
       (asked) =>

@@ -6,6 +6,7 @@ import { type Endpoint, Policy } from "@muster/core"
 import { Balancer } from "@muster/runtime"
 import { balanced, instance, requestsInFlight } from "./fixtures/staticService.ts"
 import { type Answer, get, ok, post, reset, scripted, status, statusOf, times } from "./fixtures/scriptedClient.ts"
+import * as Tracing from "./fixtures/tracing.ts"
 
 const two = [instance("a", 1), instance("b", 2)]
 const three = [...two, instance("c", 3)]
@@ -105,6 +106,26 @@ describe("hedging", () => {
         assert.strictEqual(yield* counted("muster_retries"), 0)
       })
     )
+  })
+
+  it.effect("each attempt has a span that names its instance, and that of the second says that it is a hedge", () => {
+    const made = world(never, ok)
+    const { spans, tracer } = Tracing.make()
+    return scenario(
+      made,
+      Effect.gen(function* () {
+        yield* Fiber.join(yield* sent(get, 50))
+        const attempts = spans.map(({ attributes }) => ({
+          instance: attributes.get("muster.instance"),
+          isHedge: attributes.get("muster.hedge") ?? false
+        }))
+        const named = made.begun.map((port) => (port === 1 ? "a" : "b"))
+        assert.deepStrictEqual(attempts, [
+          { instance: named[0], isHedge: false },
+          { instance: named[1], isHedge: true }
+        ])
+      })
+    ).pipe(Effect.withTracer(tracer))
   })
 
   it.effect("the first attempt may still win, and then it is the second that is given up", () => {

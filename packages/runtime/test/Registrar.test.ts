@@ -32,6 +32,7 @@ import {
 } from "./fixtures/ScriptedRegistry.ts"
 import { settle } from "./fixtures/ScriptedResolver.ts"
 import { wallClockOffBy } from "./fixtures/wallClock.ts"
+import * as Tracing from "./fixtures/tracing.ts"
 
 const { LeaseLost, EntryMissing, Superseded } = RegistryError
 const options = { service: "orders", id: "a", advertise: { host: "127.0.0.1", port: 4000 } } as const
@@ -754,15 +755,8 @@ describe("Registrar", () => {
   it.effect("spans, log lines and metrics carry the service and the instance", () =>
     Effect.gen(function* () {
       const script = make()
-      const spans: Array<Tracer.Span> = []
+      const { spans, tracer } = Tracing.make()
       const annotations: Array<unknown> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
       const observed = Layer.merge(
         Layer.succeed(Tracer.Tracer, tracer),
         Logger.layer([
