@@ -30,6 +30,8 @@ export interface Options {
   readonly firstEstimate: number
   /** So many answers of an instance make its latency known; until then it is not compared. */
   readonly answersToKnow: number
+  /** What fewer than `memory` answers said is forgotten within so many requests to all instances, at the soonest. */
+  readonly requestsToForget: number
   /** Latencies that differ by no more than this share are the same. */
   readonly noise: number
   /** Added to every latency, so that what a busy event loop adds to a fast answer decides nothing. */
@@ -102,6 +104,8 @@ const warming = 4
 const watched = 8
 /** It left, perhaps with requests in flight. */
 const gone = 16
+/** It has not answered `memory` times yet. */
+const young = 32
 
 const coldStride = 8
 const failing = 0
@@ -154,6 +158,7 @@ export const join = (self: Load, ownWeight: number, now: number, seed?: number):
   self.hot.fill(0, slot * hotStride, (slot + 1) * hotStride)
   self.cold.fill(0, slot * coldStride, (slot + 1) * coldStride)
   self.hot[slot * hotStride + updatedAt] = now
+  mark(self, slot, young, true)
   self.seeds[slot] = seed ?? slot
   Reports.forget(self.reports, slot)
   Recent.forget(self.recent, slot)
@@ -251,7 +256,7 @@ export const record = (self: Load, slot: number, outcome: Outcome, elapsed: numb
   const base = slot * hotStride
   const since = now - hot[base + updatedAt]
   const before = hot[base + expected]
-  const kept = decay(since / options.tau)
+  const kept = decay(since / tauOf(self, base))
   const answered = outcome._tag === "Succeeded"
   const after = answered
     ? averaged(self, slot, before, kept, elapsed)
@@ -343,6 +348,7 @@ const forgive = (self: Load, slot: number, now: number): void => {
   }
   if (self.cold[base + pushedBackUntil] <= now) mark(self, slot, pushedBack, false)
   if (self.cold[base + warmAt] <= now) mark(self, slot, warming, false)
+  if (self.hot[slot * hotStride + answers] > self.options.memory) mark(self, slot, young, false)
 }
 
 /** A failure rate that changes no choice. */
@@ -389,6 +395,7 @@ export const pardon = (self: Load, slot: number, elapsed: number, now: number): 
   self.hot[base + windowRequests] = 0
   self.cold.fill(0, slot * coldStride, slot * coldStride + pushedBackUntil + 1)
   mark(self, slot, troubled + pushedBack, false)
+  mark(self, slot, young, true)
 }
 
 /**
@@ -499,19 +506,35 @@ const isSame = ({ options }: Load, one: number, other: number): boolean =>
 /** The latencies of two that are compared with each other, into the two cells. */
 const expect = (self: Load, one: number, other: number, now: number): void => {
   const { hot } = self
-  const { jitter, tau } = self.options
+  const { jitter } = self.options
   const first = one * hotStride
   const second = other * hotStride
   const ofOne = hot[first + expected]
   const ofOther = hot[second + expected]
-  costs[0] = jitter + ofOne * decay((now - hot[first + updatedAt]) / tau)
-  costs[1] = jitter + ofOther * decay((now - hot[second + updatedAt]) / tau)
+  costs[0] = jitter + ofOne * decay((now - hot[first + updatedAt]) / tauOf(self, first))
+  costs[1] = jitter + ofOther * decay((now - hot[second + updatedAt]) / tauOf(self, second))
   if (ofOne <= 0) costs[0] = jitter + guess(self, other, now)
   if (ofOther <= 0) costs[1] = jitter + guess(self, one, now)
 }
 
 const guess = (self: Load, rival: number, now: number): number =>
   Math.min(typicalLatency(self, now), latency(self, rival, now))
+
+/** The time constant with which its latency is forgotten. */
+const tauOf = (self: Load, base: number): number =>
+  self.hot[base + marks] !== 0 && isUntried(self, base) ? tauOfUntried(self, base) : self.options.tau
+
+/** Whether all that is known of it are a few answers. */
+const isUntried = ({ hot }: Load, base: number): boolean => (hot[base + marks] & (young + troubled)) === young
+
+/**
+ * What few answers said is forgotten sooner, so that an instance is not avoided for long because of how it was when it
+ * was cold; but not within the next requests, or too many of them would find out how it is now.
+ */
+const tauOfUntried = ({ growth, hot, options, requests }: Load, base: number): number => {
+  const soonest = (options.requestsToForget * options.window * growth) / requests
+  return Math.min(options.tau, Math.max(options.tau * (hot[base + answers] / options.memory), soonest))
+}
 
 /** How many requests an instance of this weight had in flight if all were spread by weight. */
 const fairShare = (self: Load, own: number): number => (own === 0 ? 0 : (self.inFlight * own) / self.totalWeight)
@@ -527,7 +550,7 @@ export const latency = (self: Load, slot: number, now: number): number => {
   const estimate = self.hot[base + expected]
   return estimate <= 0
     ? typicalLatency(self, now)
-    : estimate * decay((now - self.hot[base + updatedAt]) / self.options.tau)
+    : estimate * decay((now - self.hot[base + updatedAt]) / tauOf(self, base))
 }
 
 /**
@@ -664,7 +687,7 @@ const findTypical = (self: Load, now: number): void => {
   for (let slot = 0; slot < self.slots; slot += stride) {
     const base = slot * hotStride
     if (self.hot[base + expected] <= 0 || has(self, slot, gone)) continue
-    measured.push(self.hot[base + expected] * decay((now - self.hot[base + updatedAt]) / self.options.tau))
+    measured.push(self.hot[base + expected] * decay((now - self.hot[base + updatedAt]) / tauOf(self, base)))
   }
   measured.sort((a, b) => a - b)
   self.typical = measured[(measured.length - 1) >> 1] ?? 0

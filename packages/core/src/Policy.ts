@@ -135,7 +135,9 @@ export const MassRemoval = Context.Reference<Guard.Options>("@muster/core/Policy
 })
 
 /**
- * How long a service may be without a subscriber before its watch is released. What was learned is kept.
+ * How long what nobody uses is kept: the watch of a service without a subscriber (what was learned is kept for good), the
+ * balancer of a service that nobody asks for (at least 1 s), a connection to the registry, and the stream over which its
+ * leases are renewed.
  * Default: 60 s.
  *
  * @category discovery
@@ -519,10 +521,12 @@ export const ReportLoad = Context.Reference<boolean>("@muster/core/Policy/Report
 
 /**
  * How latency is remembered: over how many answers it is averaged, with which time constant it is forgotten where there
- * are fewer, the estimate when nobody has answered yet, how many answers make the latency of an instance known, the
- * share by which two latencies may differ and still be the same, and what is added to every latency because an event
- * loop adds as much by chance.
- * Defaults: 32, 20 s (one that was slow is asked again half a minute later), 30 ms (linkerd2's), 2, a half, 5 ms (Kratos').
+ * are fewer, the estimate when nobody has answered yet, how many answers make the latency of an instance known, within
+ * how many requests to all what fewer answers than `memory` said of one is forgotten at the soonest, the share by which
+ * two latencies may differ and still be the same, and what is added to every latency because an event loop adds as much
+ * by chance.
+ * Defaults: 32, 20 s (one that was slow is asked again half a minute later), 30 ms (linkerd2's), 2, 700 (one that was
+ * slow while it was cold costs at most one request in some hundred to ask again), a half, 5 ms (Kratos').
  *
  * @category balancing
  * @since 0.1.0
@@ -532,6 +536,7 @@ export const Latency = Context.Reference<{
   readonly tau: Duration.Duration
   readonly firstEstimate: Duration.Duration
   readonly answersToKnow: number
+  readonly requestsToForget: number
   readonly noise: number
   readonly jitter: Duration.Duration
 }>("@muster/core/Policy/Latency", {
@@ -540,6 +545,7 @@ export const Latency = Context.Reference<{
     tau: Duration.seconds(20),
     firstEstimate: Duration.millis(30),
     answersToKnow: 2,
+    requestsToForget: 700,
     noise: 0.5,
     jitter: Duration.millis(5)
   })

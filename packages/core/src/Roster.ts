@@ -50,6 +50,7 @@ export const options: Effect.Effect<Options> = Effect.gen(function* () {
       tau: Duration.toMillis(latency.tau),
       firstEstimate: Duration.toMillis(latency.firstEstimate),
       answersToKnow: latency.answersToKnow,
+      requestsToForget: latency.requestsToForget,
       noise: latency.noise,
       jitter: Duration.toMillis(latency.jitter),
       failureTau: Duration.toMillis(failures.tau),

@@ -55,6 +55,23 @@ describe("Load", () => {
     assert.isAbove(cost(load, slots[0], slots[1], 0), cost(load, slots[1], slots[0], 0))
   })
 
+  it("forgets what few answers said the sooner the fewer they were, but not before many requests", () => {
+    const { load, slots } = fresh(3)
+    const [busy, young, old] = slots
+    known(load, young, 100)
+    for (let answer = 0; answer < 40; answer++) Load.record(load, old, Outcome.succeeded, 100, 0)
+    close(Load.latency(load, young, 20_000), 100 * Math.exp(-1))
+    for (let answer = 0; answer < 4955; answer++) Load.record(load, busy, Outcome.succeeded, 20, 0)
+    // 5 000 requests in a window of 30 s: 700 of them take 4.2 s.
+    close(Load.latency(load, young, 4200), 100 * Math.exp(-1))
+    for (let answer = 0; answer < 50_000; answer++) Load.record(load, busy, Outcome.succeeded, 20, 0)
+    const fewerAnswers = (5 / 32) * 20_000
+    close(Load.latency(load, young, fewerAnswers), 100 * Math.exp(-1))
+    close(Load.latency(load, old, 20_000), 100 * Math.exp(-1))
+    Load.record(load, young, Outcome.interrupted, 200, 0)
+    close(Load.latency(load, young, 20_000), 200 * Math.exp(-1))
+  })
+
   it("forgets a latency with a time constant of 20 s, and reading changes nothing", () => {
     const { load, slots } = fresh()
     known(load, slots[0], 100)
