@@ -217,6 +217,16 @@ describe("Consul", () => {
     other: { read: ["bills"], node: true }
   }
 
+  it.live("F-consul-g: tells that a token, perhaps read from a file with the end of its line, cannot be sent", () =>
+    Effect.gen(function* () {
+      const it = yield* agent({})
+      const given = consul(it, { token: Redacted.make("secret\n") })
+      for (const call of calls()) {
+        yield* fails(call, "Unavailable", /invalid x-consul-token header/).pipe(Effect.provide(given))
+      }
+    })
+  )
+
   it.live("F-consul-g: tells an unknown token from a missing rule, and names the rule", () =>
     Effect.gen(function* () {
       const it = yield* agent({ tokens })

@@ -54,6 +54,25 @@ describe.skipIf(EtcdServer.isMissing)("leases in etcd", () => {
     })
   )
 
+  it.live("renews also where nothing that is unused is kept", () =>
+    Effect.gen(function* () {
+      const { client } = yield* world({ idleAfter: Duration.zero })
+      const lease = yield* client.register(1)
+      for (const _ of Array(5).keys()) yield* client.registry.renew(lease)
+    })
+  )
+
+  it.live("F-etcd-e: does not blame the member when a watch ends because nobody follows it any more", () =>
+    Effect.gen(function* () {
+      const { client, proxy } = yield* world()
+      for (const n of Array(5).keys()) {
+        yield* Effect.scoped(Effect.flatMap(client.follow(), Queue.take))
+        yield* client.register(n)
+      }
+      assert.strictEqual(proxy.connections().ever, 1)
+    })
+  )
+
   it.live("takes the time to live that etcd grants, not the one it asked for", () =>
     Effect.gen(function* () {
       const server = yield* EtcdServer.make({ flags: ["--heartbeat-interval=100", "--election-timeout=2000"] })

@@ -47,13 +47,14 @@ export const layer = (tls: Access.Tls | undefined): Layer.Layer<Http.Http> =>
             ends.delete(end)
             resume(exit)
           }
-          const abort = exchange(short, request, settle)
           const end = () => {
             settle(Effect.fail(Http.late(request, deadline)))
             abort()
           }
           ends.set(end, now() + Duration.toMillis(deadline))
           watching(watch, { onlyIfMissing: true })
+          // May settle at once: what cannot be sent as it is, is refused before it is sent.
+          const abort = exchange(short, request, settle)
           return Effect.sync(() => {
             ends.delete(end)
             abort()

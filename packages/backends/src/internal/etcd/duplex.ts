@@ -42,15 +42,25 @@ export const open = Effect.fnUntraced(function* <Request, Response>(
 
   const kill = (error: GrpcError.GrpcError) => {
     if (dead) return
+    members.doubt(connection, error)
+    end(error)
+  }
+
+  const end = (error: GrpcError.GrpcError) => {
+    if (dead) return
     dead = true
     life.end(error)
-    members.doubt(connection, error)
     options.onDeath(error)
   }
 
   const stream = yield* Effect.acquireRelease(
     Effect.tapError(connection.send(options.start), (error) => Effect.sync(() => members.doubt(connection, error))),
-    (stream) => Effect.sync(() => stream.cancel())
+    // Closed by us it says nothing about the member, which reports it as a cancellation.
+    (stream) =>
+      Effect.sync(() => {
+        end(GrpcError.unavailable("the stream was closed"))
+        stream.cancel()
+      })
   )
   stream.on("data", (response) => {
     heard++

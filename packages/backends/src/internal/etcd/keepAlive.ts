@@ -48,33 +48,33 @@ export const make = Effect.fnUntraced(function* (members: Members): Effect.fn.Re
   })
   const now = () => clock.monotonicTimeNanosUnsafe()
 
-  /** The stream as it was held last. It stays open for `idleAfter`, so for half of that it need not be held again. */
+  /** The stream as it was held last. It stays open for `idleAfter`: who has his answer by then need not hold it. */
   let recent: { readonly stream: Stream; readonly until: bigint } | undefined
-  const unheld = Duration.toNanosUnsafe(idleAfter) / 2n
+  const unheld = Duration.toNanosUnsafe(idleAfter)
 
-  const living = (expiresAt: bigint): Effect.Effect<Stream, GrpcError.GrpcError> => {
-    if (recent !== undefined && now() < recent.until && recent.stream.life.failure() === undefined) {
-      return Effect.succeed(recent.stream)
-    }
-    return Effect.scoped(Lifespan.living(shared)).pipe(
+  const held = (expiresAt: bigint) =>
+    Lifespan.living(shared).pipe(
       Effect.tap((stream) => Effect.sync(() => (recent = { stream, until: now() + unheld }))),
       Effect.timeoutOrElse({
         duration: Duration.nanos(expiresAt > now() ? expiresAt - now() : 0n),
         orElse: () => Effect.suspend(() => Effect.fail(members.outage() ?? noAnswer))
       })
     )
-  }
+
+  const ask = (lease: string, expiresAt: bigint) =>
+    Effect.suspend(() =>
+      recent !== undefined && expiresAt < recent.until && recent.stream.life.failure() === undefined
+        ? recent.stream.ask(lease, expiresAt)
+        : Effect.scoped(Effect.flatMap(held(expiresAt), (stream) => stream.ask(lease, expiresAt)))
+    )
 
   const renew = (lease: string, within: Duration.Duration) =>
     Effect.suspend(() => {
       const expiresAt = now() + Duration.toNanosUnsafe(within)
-      const ask = (stream: Stream) => stream.ask(lease, expiresAt)
-      return Effect.flatMap(living(expiresAt), (stream) =>
-        Effect.catchIf(
-          ask(stream),
-          (error) => error !== noAnswer && GrpcError.mayPassElsewhere(error),
-          () => Effect.flatMap(living(expiresAt), ask)
-        )
+      return Effect.catchIf(
+        ask(lease, expiresAt),
+        (error) => error !== noAnswer && GrpcError.mayPassElsewhere(error),
+        () => ask(lease, expiresAt)
       )
     })
 
