@@ -3,7 +3,7 @@
  * balancer chooses, and everything else is the client below, so HTTP APIs and RPC over HTTP are balanced as they are.
  *
  * A service is a host that `Services` knows, in a URL without a port; every other URL passes through untouched. A refused
- * request is sent elsewhere, always; one that may have been executed only if it is idempotent and its body is still
+ * request is sent elsewhere; one that may have been executed only if it is idempotent; neither, if its body is no longer
  * there. What cannot be helped comes back as it is: the last response, or an `HttpClientError` whose cause is a
  * `BalancerError`. Nothing is ever sent twice that may not be executed twice. Each request says how much time is left
  * for it (`Deadline`), and one that takes its time may be hedged (`Policy.Hedge`).
@@ -108,11 +108,12 @@ export const make = Effect.gen(function* () {
   const scope = yield* Scope.Scope
   const arm = yield* Alarms.make
 
-  const classify = (exit: Exit.Exit<Response, Failure>): Outcome.Outcome => {
+  /** `asked` is the URL at which the instance was asked. */
+  const classify = (exit: Exit.Exit<Response, Failure>, asked: string): Outcome.Outcome => {
     if (Exit.isSuccess(exit)) return Exchange.ofResponse(exit.value, clock.currentTimeMillisUnsafe())
     const error = Exit.findErrorOption(exit)
     if (Option.isNone(error)) return Outcome.interrupted
-    return error.value._tag === "BalancerError" ? Outcome.failed : Exchange.ofError(error.value)
+    return error.value._tag === "BalancerError" ? Outcome.failed : Exchange.ofError(error.value, asked)
   }
 
   /** Reads to the end what nobody wants, so that the connection can be used again. */
@@ -122,25 +123,30 @@ export const make = Effect.gen(function* () {
   const send = (call: Call, after: ReadonlyArray<Attempt>): Effect.Effect<Response, Failure> => {
     const { isRepeatable, key, limits, request, target } = call
     const made = [...after]
+    let takeBack = () => true
 
     const attempt = (isHedge: boolean, begun?: Latch.Latch) =>
-      Effect.suspend(() =>
-        balancer.use(
+      Effect.suspend(() => {
+        let asked = ""
+        return balancer.use(
           target.service,
           (endpoint, attempt) => {
             made.push(attempt)
             begun?.openUnsafe()
-            const sent = below.execute(addressed(request, target, endpoint, attempt.time))
-            return Effect.map(sent, (response) => {
+            const lending = Exchange.lend(request)
+            takeBack = lending.takeBack
+            const sent = addressed(lending.request, target, endpoint, attempt.time)
+            asked = sent.url
+            return Effect.map(below.execute(sent), (response) => {
               const { headers } = response
               const report = Exchange.reportOf(headers)
               if (report !== undefined) attempt.note(report)
-              return HeldResponse.make(response, headers, attempt.hold(), arm)
+              return HeldResponse.make(response, headers, attempt.hold, arm)
             })
           },
-          { classify, isRepeatable, isHedge, after: [...made], key }
+          { classify: (exit) => classify(exit, asked), isRepeatable, isHedge, after: [...made], key }
         )
-      )
+      })
 
     /** The attempt, or the one beside it that does better. */
     const hedged = (after: Duration.Duration) => {
@@ -190,7 +196,7 @@ export const make = Effect.gen(function* () {
         },
         onFailure: (error) => {
           const result = Effect.fail(error)
-          const mayBeSent = isRepeatable || lastMade()?.picked.outcome?._tag === "Refused"
+          const mayBeSent = isRepeatable || (lastMade()?.picked.outcome?._tag === "Refused" && takeBack())
           return mayBeSent ? unlessElsewhere(result, error.message) : result
         }
       })

@@ -85,13 +85,15 @@ export const layerGet = (
       return {
         ...defaults,
         ...options,
-        check: ({ address }: Endpoint) =>
-          client.get(`http://${address}${path}`).pipe(
+        check: ({ address }: Endpoint) => {
+          const url = `http://${address}${path}`
+          return client.get(url).pipe(
             Effect.flatMap((response) =>
               Effect.as(response.text, Exchange.ofResponse(response, clock.currentTimeMillisUnsafe()))
             ),
-            Effect.catch((error) => Effect.succeed(Exchange.ofError(error)))
+            Effect.catch((error) => Effect.succeed(Exchange.ofError(error, url)))
           )
+        }
       }
     })
   )

@@ -2,16 +2,17 @@
  * The balanced client against real servers on loopback: what only sockets do.
  */
 import * as Http from "node:http"
+import { Readable } from "node:stream"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
-import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
+import { NodeHttpClient, NodeHttpServer, NodeStream } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Metric, Schema, type Scope, Stream } from "effect"
 import { HttpApi, HttpApiBuilder, HttpApiClient, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
-import { HttpBody, HttpClient, HttpRouter, HttpServer } from "effect/http"
+import { FetchHttpClient, HttpBody, HttpClient, HttpRouter, HttpServer } from "effect/http"
 import { Rpc, RpcClient, RpcGroup, RpcSerialization, RpcServer } from "effect/rpc"
 import { Pick, Policy } from "@muster/core"
-import type { Balancer } from "@muster/runtime"
+import { Balancer } from "@muster/runtime"
 import * as RawServer from "./fixtures/rawServer.ts"
 import { balanced, instance, requestsInFlight } from "./fixtures/staticService.ts"
 
@@ -49,6 +50,13 @@ const eventually = <E, R>(condition: Effect.Effect<boolean, E, R>): Effect.Effec
   )
 
 const ordinals = (received: ReadonlyArray<string>) => received.filter((body) => body.startsWith("order"))
+
+/** The clients that people balance over. */
+const clients = [
+  ["undici", NodeHttpClient.layerUndici],
+  ["fetch", FetchHttpClient.layer],
+  ["node:http", NodeHttpClient.layerNodeHttp]
+] as const
 
 /** The instances that count as failed when the first of two answers like that and its body is read. */
 const failedWith = (handle: Handle) =>
@@ -100,6 +108,56 @@ describe("BalancedHttpClient with real servers", () => {
       }).pipe(Effect.provide(balanced(NodeHttpClient.layerUndici, instances)))
     }).pipe(Effect.scoped)
   )
+
+  for (const [name, below] of clients) {
+    it.live(`F-s3: ${name} sends a body that can be read only once whole, although nobody listens at one port`, () =>
+      Effect.gen(function* () {
+        const alive = yield* RawServer.make(fine)
+        const dead = yield* RawServer.closedPort
+        const instances = [instance("alive", alive.port), instance("dead", dead)]
+        const send = Effect.gen(function* () {
+          const source = Readable.from(["an order ", "worth keeping"].map((part) => Buffer.from(part)))
+          const body = HttpBody.stream(NodeStream.fromReadable({ evaluate: () => source }))
+          yield* Effect.exit(HttpClient.post("http://orders/x", { body }))
+        })
+        // Each time with a balancer that does not know yet who is dead.
+        for (const _ of times(12)) yield* Effect.provide(send, balanced(below, instances))
+        assert.deepStrictEqual(new Set(alive.received), new Set(["an order worth keeping"]))
+      }).pipe(Effect.scoped)
+    )
+
+    it.live(`F-s3: ${name} executes an order once whose answer leads to where nobody listens`, () =>
+      Effect.gen(function* () {
+        const dead = yield* RawServer.closedPort
+        const leads: Handle = (_, response) => {
+          response.writeHead(303, { location: `http://127.0.0.1:${dead}/receipt` })
+          response.end()
+        }
+        const servers = yield* Effect.forEach([leads, leads], RawServer.make)
+        const instances = servers.map(({ port }, index) => instance(`i${index}`, port))
+        const follows = Layer.effect(
+          HttpClient.HttpClient,
+          Effect.map(HttpClient.HttpClient, HttpClient.followRedirects(3))
+        )
+        yield* Effect.gen(function* () {
+          for (const n of times(6)) {
+            yield* Effect.exit(HttpClient.post("http://orders/x", { body: HttpBody.text(`order ${n}`) }))
+          }
+          const balancer = yield* Balancer.Balancer
+          const all = yield* balancer.status(instances[0].service)
+          assert.deepStrictEqual(
+            all.map(({ health }) => health._tag),
+            ["Healthy", "Healthy"]
+          )
+        }).pipe(Effect.provide(balanced(Layer.provide(follows, below), instances)))
+        const executed = servers.flatMap(({ received }) => ordinals(received))
+        assert.deepStrictEqual(
+          executed.toSorted(),
+          times(6).map((n) => `order ${n}`)
+        )
+      }).pipe(Effect.scoped)
+    )
+  }
 
   it.live("is heard as the service, and reaches an instance over the port that it announced", () => {
     const hosts = new Set<string | undefined>()

@@ -27,13 +27,8 @@ const forgotten = new FinalizationRegistry<Release>((release) => release(false))
 const watchedAfter = 1000
 
 /** `headers` are those of the response, which parses them whenever it is asked. */
-export const make = (response: Response, headers: Headers.Headers, release: Release, arm: Alarms.Arm): Response => {
-  if (isEmpty(response, headers)) {
-    release(false)
-    return response
-  }
-  return new HeldResponse(response, headers, release, arm)
-}
+export const make = (response: Response, headers: Headers.Headers, hold: () => Release, arm: Alarms.Arm): Response =>
+  isEmpty(response, headers) ? response : new HeldResponse(response, headers, hold(), arm)
 
 const isEmpty = ({ request, status }: Response, headers: Headers.Headers): boolean =>
   request.method === "HEAD" || status === 204 || status === 304 || headers["content-length"] === "0"

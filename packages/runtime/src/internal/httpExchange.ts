@@ -1,17 +1,21 @@
 /**
  * What an HTTP exchange says about the instance, and whether the request may be sent again.
  *
- * A request counts as not sent only when the connection itself was refused; everything else that goes wrong on the way
- * may have been executed.
+ * A request counts as not sent only when the instance itself refused the connection; everything else that goes wrong on
+ * the way may have been executed. So may one that was redirected, by a client that follows, to somebody who refuses.
  */
+import { isIP } from "node:net"
+import { Readable } from "node:stream"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Headers from "effect/http/Headers"
+import * as HttpBody from "effect/http/HttpBody"
 import type * as HttpClientError from "effect/http/HttpClientError"
-import type * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
 import * as LoadReport from "@muster/core/LoadReport"
 import * as Outcome from "@muster/core/Outcome"
 
@@ -31,10 +35,14 @@ export const ofResponse = (response: HttpClientResponse.HttpClientResponse, wall
   return status === 429 || retryAfter !== undefined ? { _tag: "PushedBack", retryAfter } : Outcome.failed
 }
 
-export const ofError = ({ reason }: HttpClientError.HttpClientError): Outcome.Outcome => {
-  // What could not be encoded, or has no valid URL, says nothing about the instance.
+/** `asked` is the URL at which the instance was asked. */
+export const ofError = ({ reason }: HttpClientError.HttpClientError, asked: string): Outcome.Outcome => {
+  // What could not be encoded, or has no valid URL, says nothing about the instance. Nor does what happened elsewhere.
   if (reason._tag !== "TransportError") return Outcome.interrupted
-  return isRefused(reason.cause) ? Outcome.refused : Outcome.failed
+  const instance = URL.parse(asked)
+  if (instance === null || URL.parse(reason.request.url)?.host !== instance.host) return Outcome.interrupted
+  if (!someCode(reason.cause, (code) => refusals.has(code))) return Outcome.failed
+  return someCode(reason.cause, (_, error) => isAbout(error, instance)) ? Outcome.refused : Outcome.interrupted
 }
 
 /** Whether another instance may do better, the request allowing it. */
@@ -46,6 +54,35 @@ export const isIdempotent = ({ headers, method }: HttpClientRequest.HttpClientRe
 /** Whether the body is still there after it was sent. */
 export const isReplayable = ({ body }: HttpClientRequest.HttpClientRequest): boolean =>
   body._tag !== "Stream" && (body._tag !== "Raw" || typeof body.body === "string" || ArrayBuffer.isView(body.body))
+
+/**
+ * A request for one attempt. Some clients begin to read the body before there is a connection to send it over, or even
+ * after there was none. `takeBack` keeps this attempt from beginning, and says whether the body is whole.
+ */
+export const lend = (request: HttpClientRequest.HttpClientRequest) => {
+  const { body } = request
+  if (body._tag !== "Stream") {
+    return { request, takeBack: () => isReplayable(request) || (body._tag === "Raw" && isUntouched(body.body)) }
+  }
+  let is: "lent" | "begun" | "back" = "lent"
+  const stream = Stream.suspend(() => {
+    if (is === "back") return Stream.empty
+    is = "begun"
+    return body.stream
+  })
+  const takeBack = () => {
+    if (is === "lent") is = "back"
+    return is === "back"
+  }
+  return { request: withBody(request, HttpBody.stream(stream, body.contentType, body.contentLength)), takeBack }
+}
+
+const withBody = (request: HttpClientRequest.HttpClientRequest, body: HttpBody.HttpBody) =>
+  HttpClientRequest.makeWith(request.method, request.url, request.urlParams, request.hash, request.headers, body)
+
+/** A stream of Node that nobody has read from; of anything else it cannot be known. */
+const isUntouched = (body: unknown): boolean =>
+  body instanceof Readable && !body.destroyed && !Readable.isDisturbed(body)
 
 /** Whether a body broke off because of the connection, and not because of what it says. */
 export const isBroken = ({ reason }: HttpClientError.HttpClientError): boolean =>
@@ -62,11 +99,19 @@ const refusals: ReadonlySet<string> = new Set([
   "UND_ERR_CONNECT_TIMEOUT"
 ])
 
-const isRefused = (cause: unknown): boolean => someCode(cause, (code) => refusals.has(code))
+/** Some clients follow redirects without a word: then the error names another address than the one that was asked. */
+const isAbout = (error: object, { hostname, port, protocol }: URL): boolean => {
+  const host = hostname.replace(/^\[|\]$/g, "")
+  const isPort =
+    !Predicate.hasProperty(error, "port") || error.port === Number(port || (protocol === "https:" ? 443 : 80))
+  const isAddress = !Predicate.hasProperty(error, "address") || isIP(host) === 0 || error.address === host
+  const isName = !Predicate.hasProperty(error, "hostname") || error.hostname === host
+  return isPort && isAddress && isName
+}
 
 /** Looks for an error code along the causes, and in each of several addresses that were tried. */
-const someCode = (cause: unknown, is: (code: string) => boolean): boolean => {
-  if (Predicate.hasProperty(cause, "code") && typeof cause.code === "string") return is(cause.code)
+const someCode = (cause: unknown, is: (code: string, error: object) => boolean): boolean => {
+  if (Predicate.hasProperty(cause, "code") && typeof cause.code === "string") return is(cause.code, cause)
   if (Predicate.hasProperty(cause, "errors") && Array.isArray(cause.errors) && cause.errors.length > 0) {
     return cause.errors.every((error) => someCode(error, is))
   }
