@@ -146,8 +146,12 @@ const pickElsewhere = (
     const aside = [...tried].filter((slot) => Candidates.has(from, slot))
     const weights = aside.map((slot) => from.weights[slot])
     for (const slot of aside) Candidates.remove(from, slot)
-    const slot = from.size > 0 ? self.options.policy(from, self.load, now, random, key) : undefined
-    aside.forEach((slot, index) => Candidates.add(from, slot, weights[index]))
+    let slot: number | undefined
+    try {
+      if (from.size > 0) slot = self.options.policy(from, self.load, now, random, key)
+    } finally {
+      aside.forEach((slot, index) => Candidates.add(from, slot, weights[index]))
+    }
     if (slot !== undefined && (wasRefused || !Load.isPushedBack(self.load, slot, now))) {
       return begin(self, slot, now, false)
     }
@@ -176,6 +180,9 @@ const examine = (
   if (!Outcome.isHarmless(outcome)) judge(self, member, outcome, now, random)
 }
 
+/** A probe that was given up after so many times what an answer takes elsewhere has failed. */
+const late = 2
+
 const settleProbe = (
   self: Roster.Roster,
   member: Roster.Member,
@@ -186,7 +193,10 @@ const settleProbe = (
 ): void => {
   switch (outcome._tag) {
     case "Interrupted":
-      return Roster.dispatch(self, member, { _tag: "ProbeCancelled", at: now })
+      // Callers with little time would be lost on one that hangs, each of them as the next probe.
+      return elapsed > late * Load.typicalLatency(self.load, now)
+        ? judge(self, member, outcome, now, random)
+        : Roster.dispatch(self, member, { _tag: "ProbeCancelled", at: now })
     case "Succeeded":
       Load.pardon(self.load, member.slot, elapsed, now)
       return Roster.dispatch(self, member, { _tag: "Succeeded", at: now })

@@ -82,7 +82,7 @@ export const Event = Schema.TaggedUnion({
   Failed: { at, evidence: Evidence, room: Schema.Boolean, jitter: Schema.Finite },
   /** A request is sent to find out whether the instance is well again. */
   ProbeStarted: { at },
-  /** The caller of the probe lost interest before it was answered. */
+  /** The caller of the probe lost interest before an answer was due. */
   ProbeCancelled: { at },
   /** Time passed. */
   Ticked: { at }

@@ -70,6 +70,17 @@ export const withdraw = (self: RetryBudget, now: number): boolean => {
   return true
 }
 
+/**
+ * Puts a retry back that was granted and not made, because there was nobody to send it to.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const putBack = (self: RetryBudget): void => {
+  self.asked--
+  self.retries--
+}
+
 const decayTo = (self: RetryBudget, now: number): void => {
   const factor = Math.exp((self.at - now) / self.options.window)
   self.requests *= factor

@@ -237,6 +237,34 @@ describe("Roster", () => {
     assert.strictEqual(world.pick()?.member.id, "b")
   })
 
+  it("F-c1: a probe that is given up after longer than an answer takes has failed: one that hangs is not asked at once", () => {
+    const world = setUp(...three)
+    for (const name of ["a", "c"]) {
+      for (const attempt of [attemptOn(world, name), attemptOn(world, name)]) world.finish(attempt, Outcome.succeeded)
+    }
+    eject(world, "b")
+    for (let probes = 1; probes <= 5; probes++) {
+      const health = healthOf(world, "b")
+      world.world.now = health?._tag === "Ejected" ? health.until : Number.NaN
+      const probe = world.pick()
+      assert.isTrue(probe?.isProbe)
+      world.world.now += 500
+      if (probe !== undefined) world.finish(probe, Outcome.interrupted)
+      const after = healthOf(world, "b")
+      assert.isTrue(after?._tag === "Ejected" && after.attempt === probes + 1 && after.until > world.world.now)
+      assert.isFalse(world.pick([], false)?.isProbe)
+    }
+  })
+
+  it("loses no instance to a policy that dies while those that were tried stand aside", () => {
+    const world = setUp(...three)
+    const first = attemptOn(world, "a")
+    const dies = { ...world.roster, options: { ...world.roster.options, policy: () => assert.fail("a bug") } }
+    assert.throws(() => Attempt.pick(dies, world.world.now, world.random, true, [first]), "a bug")
+    Attempt.end(world.roster, first)
+    assert.strictEqual(world.picked(), "abc")
+  })
+
   it("keeps requests that cannot be sent again from probing for as long again", () => {
     const world = setUp(...three)
     eject(world, "b")

@@ -18,7 +18,6 @@ import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type * as Core from "@muster/core/Attempt"
-import * as DiscoveryState from "@muster/core/DiscoveryState"
 import type { Endpoint, ServiceName } from "@muster/core/Endpoint"
 import type { Health } from "@muster/core/Health"
 import * as Explain from "@muster/core/Explain"
@@ -189,16 +188,18 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
             const actor = actors.get(service) ?? open(service)
             const left = Deadline.left(context)
             if (left === 0) return resume(fail(service, tooLate))
-            if (after.length > 0 && !actor.mayRetry(options.isHedge ?? false)) {
-              return resume(fail(service, budgetSpent))
-            }
+            if (after.length > 0 && !actor.mayRetry()) return resume(fail(service, budgetSpent))
             const picked = actor.pick(options.isRepeatable ?? false, after, options.key)
             if (picked !== undefined) {
+              if (after.length > 0) actor.retried(options.isHedge ?? false)
               const deadline = Attempting.deadlineOf(Context.get(context, Policy.Attempt).deadline, left)
               const classify = options.classify ?? whatItSays
               return Attempting.begin({ actor, picked, arm, deadline, context, f, classify }, resume)
             }
-            if (after.length > 0) return resume(fail(service, allExcluded(actor.excluded(after))))
+            if (after.length > 0) {
+              actor.notRetried()
+              return resume(fail(service, allExcluded(actor.excluded(after))))
+            }
             const patience = Duration.min(Context.get(context, Policy.WaitForInstance), Duration.millis(left))
             if (hasWaited) return resume(fail(service, whyNobody(actor, patience)))
             return resume(Effect.flatMap(waitFor(actor, patience), () => attempt(true)))
@@ -229,14 +230,19 @@ const whatItSays = (exit: Exit.Exit<unknown, unknown>): Outcome.Outcome =>
 const waitFor = (actor: Actor.BalancerActor, patience: Duration.Duration) =>
   Effect.gen(function* () {
     yield* actor.attached
-    yield* actor.subscription()?.retry ?? Effect.void
+    const subscription = actor.subscription()
+    // Nobody is there to ask once the layer is released.
+    if (subscription === undefined) return
+    yield* subscription.retry
     yield* Effect.timeoutOption(actor.pickable, patience)
-  })
+  }).pipe(actor.whileWaiting)
 
 const fail = (service: ServiceName, reason: BalancerErrorReason) => Effect.fail(new BalancerError({ service, reason }))
 
 const whyNobody = (actor: Actor.BalancerActor, patience: Duration.Duration): BalancerErrorReason => {
-  const state = actor.subscription()?.current() ?? DiscoveryState.initial
+  const subscription = actor.subscription()
+  if (subscription === undefined) return released
+  const state = subscription.current()
   const waited = Duration.toMillis(patience) > 0 ? ` within ${Duration.format(patience)}` : ""
   const because = "cause" in state && state.cause !== undefined ? ` (${describe(state.cause)})` : ""
   switch (state._tag) {
@@ -261,6 +267,10 @@ const allExcluded = (excluded: ReadonlyArray<Explain.Excluded>) =>
 
 const inWords = (excluded: ReadonlyArray<Explain.Excluded>): string =>
   excluded.map(({ address, id, why }) => `${id} (${address}) ${Explain.describe(why)}`).join(", ")
+
+const released = new NotLoaded({
+  message: "the balancer has been released; keep its layer open while requests are sent"
+})
 
 const budgetSpent = new BudgetSpent({
   message: "not tried elsewhere: there are too many retries already; the service is in trouble"

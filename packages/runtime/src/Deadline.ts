@@ -51,7 +51,7 @@ export const remaining: Effect.Effect<Duration.Duration | undefined> = Effect.wi
 })
 
 /**
- * How many milliseconds are left in a context, `Infinity` if there is no deadline.
+ * How many milliseconds are left in a context, `Infinity` if there is no deadline. Less than one is none: no timer is finer.
  *
  * @category getters
  * @since 0.1.0
@@ -59,7 +59,8 @@ export const remaining: Effect.Effect<Duration.Duration | undefined> = Effect.wi
 export const left = (context: Context.Context<never>): number => {
   const due = Context.get(context, Due)
   if (due === undefined) return Infinity
-  return Math.max(0, Number(due - Context.get(context, Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6)
+  const millis = Number(due - Context.get(context, Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6
+  return millis < 1 ? 0 : millis
 }
 
 /**

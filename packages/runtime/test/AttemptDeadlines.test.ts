@@ -52,6 +52,15 @@ describe("the deadlines of attempts", () => {
     })
   )
 
+  it.effect("those that are due within the same millisecond end together, because no timer is finer", () =>
+    Effect.gen(function* () {
+      const { over, use } = yield* world
+      for (const [index, deadline] of [10, 10.3, 10.6, 12].entries()) yield* use(String(index), deadline)
+      yield* TestClock.adjust(10)
+      assert.deepStrictEqual(over, ["0", "1", "2"])
+    })
+  )
+
   it.effect("one that ended in time or was interrupted delays none that began after it", () =>
     Effect.gen(function* () {
       const { over, use } = yield* world

@@ -348,7 +348,9 @@ describe("Balancer", () => {
             "orders: there is no instance left to try: " +
               "a (127.0.0.1:1) was tried (succeeded), b (127.0.0.1:2) was tried (succeeded)"
           )
-          const spent = yield* Effect.flip(balancer.use(service, keep, { after: attempts.slice(1) }))
+          // What was sent to nobody has cost nothing.
+          yield* balancer.use(service, keep, { after: attempts.slice(1, 2) })
+          const spent = yield* Effect.flip(balancer.use(service, keep, { after: attempts.slice(1, 2) }))
           assert.strictEqual(reason(spent), "BudgetSpent")
         }),
       Layer.succeed(Policy.RetryBudget, { ratio: 0, perSecond: 0.4, window: Duration.seconds(10) })
@@ -519,6 +521,38 @@ describe("Balancer", () => {
     )
   )
 
+  it.effect("F-c1: an attempt whose outcome cannot be told, because `classify` dies, is not in flight for ever", () =>
+    scenario((script, balancer) =>
+      Effect.gen(function* () {
+        yield* opened(script, balancer, ...two)
+        const classify = (): Outcome.Outcome => {
+          throw new Error("cannot tell")
+        }
+        for (const _ of repeat(20)) yield* Effect.exit(balancer.use(service, port, { classify }))
+        assert.strictEqual(yield* inFlight(balancer), 0)
+      })
+    )
+  )
+
+  for (const idleAfter of [0, 1, 20]) {
+    it.effect(`a service that is kept for ${idleAfter} ms is kept for whoever has to wait for it`, () =>
+      scenario(
+        (script, balancer) =>
+          Effect.gen(function* () {
+            for (const _ of repeat(2)) {
+              const request = yield* started(balancer.use(service, port))
+              yield* TestClock.adjust("900 millis")
+              yield* script.reset(...two)
+              yield* Fiber.join(request)
+              yield* TestClock.adjust("3 seconds")
+              assert.deepStrictEqual(yield* balancer.status(service), [])
+            }
+          }),
+        Layer.succeed(Policy.IdleAfter, Duration.millis(idleAfter))
+      )
+    )
+  }
+
   it.effect("fails typed, and does not hang, when it is asked after it was released", () =>
     Effect.gen(function* () {
       const script = make()
@@ -528,9 +562,9 @@ describe("Balancer", () => {
           Context.get(Balancer.Balancer)
         )
       )
-      const request = yield* started(Effect.flip(balancer.use(service, port)))
-      yield* TestClock.adjust("1 seconds")
-      assert.strictEqual(reason(yield* Fiber.join(request)), "NotLoaded")
+      const error = yield* Effect.flip(balancer.use(service, port))
+      assert.strictEqual(reason(error), "NotLoaded")
+      assert.include(error.message, "released")
     })
   )
 

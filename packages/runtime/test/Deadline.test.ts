@@ -26,6 +26,15 @@ describe("Deadline", () => {
     })
   )
 
+  it.effect("less than a millisecond is no time, because no timer is finer", () =>
+    Effect.gen(function* () {
+      const nearly = Effect.delay(Deadline.remaining, Duration.micros(2100n))
+      const left = yield* Effect.forkChild(Deadline.within("3 millis")(nearly))
+      yield* TestClock.adjust(Duration.micros(2100n))
+      assert.deepStrictEqual(yield* Fiber.join(left), Duration.zero)
+    })
+  )
+
   it.effect("one inside another never gets more than is left", () =>
     Effect.gen(function* () {
       const nested = Effect.delay(Deadline.within("1 minutes")(Deadline.remaining), "4 seconds")

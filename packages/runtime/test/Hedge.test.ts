@@ -210,6 +210,7 @@ describe("hedging", () => {
       Effect.gen(function* () {
         assert.strictEqual((yield* Fiber.join(yield* sent(get, 100))).status, 200)
         assert.strictEqual(made.begun.length, 1)
+        assert.strictEqual(yield* counted("muster_hedges"), 0)
       }),
       { instances: two.slice(0, 1) }
     )

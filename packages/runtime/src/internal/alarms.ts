@@ -29,8 +29,10 @@ export const make = Effect.gen(function* () {
   let wakesAt = Infinity
   let isReleased = false
 
+  /** Also what is due within the next millisecond, because timers are no finer: many that follow each other ring together. */
   const ring = () => {
-    for (const alarm of armed) if (alarm.at <= wakesAt && armed.delete(alarm)) alarm.ring()
+    const due = Math.max(wakesAt, now() + 1)
+    for (const alarm of armed) if (alarm.at <= due && armed.delete(alarm)) alarm.ring()
   }
 
   const sleep: Effect.Effect<void> = Effect.suspend(() => {

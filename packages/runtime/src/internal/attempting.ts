@@ -57,10 +57,14 @@ export const begin = <A, E, R>(
     (own) => {
       disarm()
       const exit = result(own)
-      // That a caller has little time says as little about the instance as that it has lost interest.
-      const outcome = isTooLate && deadline.isCallers ? Outcome.interrupted : classify(exit)
-      actor.settle(picked, outcome)
-      if (!attempt.isHeld || Exit.isFailure(exit)) actor.end(picked)
+      let outcome = Outcome.interrupted
+      try {
+        // That a caller has little time says as little about the instance as that it has lost interest.
+        if (!isTooLate || !deadline.isCallers) outcome = classify(exit)
+      } finally {
+        actor.settle(picked, outcome)
+        if (!attempt.isHeld || Exit.isFailure(exit)) actor.end(picked)
+      }
       return outcome._tag === "Refused" ? actor.subscription()?.refused(endpoint.id) : undefined
     }
   )

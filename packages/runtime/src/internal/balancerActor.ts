@@ -42,7 +42,10 @@ export interface BalancerActor {
   /** Takes note of what the instance said of itself. */
   readonly note: (attempt: Attempt.Attempt, report: LoadReport.LoadReport) => void
   /** Pays for one retry or hedge, or says that the budget is spent. */
-  readonly mayRetry: (isHedge: boolean) => boolean
+  readonly mayRetry: () => boolean
+  /** What became of it: it was sent, or there was nobody to send it to. */
+  readonly retried: (isHedge: boolean) => void
+  readonly notRetried: () => void
   /** The time within which this share of the answers comes, in milliseconds; asking makes it be measured. */
   readonly percentile: (share: number) => number | undefined
   readonly settle: (attempt: Attempt.Attempt, outcome: Outcome) => void
@@ -51,6 +54,8 @@ export interface BalancerActor {
   readonly pickable: Effect.Effect<void>
   /** Completes when the state of discovery was read for the first time, or never will be. */
   readonly attached: Effect.Effect<void>
+  /** Keeps the service in use for as long as somebody waits for something. */
+  readonly whileWaiting: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Says that it will not be read any more. */
   readonly detach: () => void
   readonly subscription: () => Subscription | undefined
@@ -61,6 +66,9 @@ export interface BalancerActor {
   /** Follows the service until nobody uses it any more. */
   readonly run: Effect.Effect<void>
 }
+
+/** A service is kept at least so long, in milliseconds: whoever opens it has time to wait for it, however short the policy. */
+const shortestIdle = 1000
 
 /** Reads the policies once and gives a constructor of actors; `hear` is told what happens, synchronously. */
 export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) => void) {
@@ -73,7 +81,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
   const subsetOf = yield* Subsetting.factory
   const budgetOptions = yield* Policy.RetryBudget
   const restart = yield* Policy.Restart
-  const idleAfter = Duration.toMillis(yield* Policy.IdleAfter)
+  const idleAfter = Math.max(shortestIdle, Duration.toMillis(yield* Policy.IdleAfter))
 
   const random = () => generator.nextDoubleUnsafe()
 
@@ -160,13 +168,13 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
       note: ({ member }, report) => {
         if (!member.departed) LoadReport.note(roster.load, member.slot, report, now())
       },
-      mayRetry: (isHedge) => {
+      mayRetry: () => {
         const allowed = RetryBudget.withdraw(budget, now())
         if (!allowed) report.retryRefused()
-        else if (isHedge) report.hedged()
-        else report.retried()
         return allowed
       },
+      retried: (isHedge) => (isHedge ? report.hedged() : report.retried()),
+      notRetried: () => RetryBudget.putBack(budget),
       percentile: (share) => {
         const known = percentiles.find((one) => one.share === share)
         if (known !== undefined) return Quantile.get(known)
@@ -182,14 +190,16 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
         Attempt.settle(roster, attempt, outcome, at, random)
       },
       end: (attempt) => Attempt.end(roster, attempt),
-      pickable: Effect.suspend(() => {
-        waiting++
-        return Effect.ensuring(
-          pickable.await,
-          Effect.sync(() => waiting--)
-        )
-      }),
+      pickable: pickable.await,
       attached: attached.await,
+      whileWaiting: (effect) =>
+        Effect.suspend(() => {
+          waiting++
+          return Effect.ensuring(
+            effect,
+            Effect.sync(() => waiting--)
+          )
+        }),
       detach: () => attached.openUnsafe(),
       subscription: () => subscription,
       status: () =>
