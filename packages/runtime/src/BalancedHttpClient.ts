@@ -123,7 +123,7 @@ export const make = Effect.gen(function* () {
   const send = (call: Call, after: ReadonlyArray<Attempt>): Effect.Effect<Response, Failure> => {
     const { isRepeatable, key, limits, request, target } = call
     const made = [...after]
-    let takeBack = () => true
+    let lending: Exchange.Lending | undefined
 
     const attempt = (isHedge: boolean, begun?: Latch.Latch) =>
       Effect.suspend(() => {
@@ -133,8 +133,7 @@ export const make = Effect.gen(function* () {
           (endpoint, attempt) => {
             made.push(attempt)
             begun?.openUnsafe()
-            const lending = Exchange.lend(request)
-            takeBack = lending.takeBack
+            lending = Exchange.lend(request)
             const sent = addressed(lending.request, target, endpoint, attempt.time)
             asked = sent.url
             return Effect.map(below.execute(sent), (response) => {
@@ -196,7 +195,7 @@ export const make = Effect.gen(function* () {
         },
         onFailure: (error) => {
           const result = Effect.fail(error)
-          const mayBeSent = isRepeatable || (lastMade()?.picked.outcome?._tag === "Refused" && takeBack())
+          const mayBeSent = isRepeatable || (lastMade()?.picked.outcome?._tag === "Refused" && lending?.takeBack())
           return mayBeSent ? unlessElsewhere(result, error.message) : result
         }
       })

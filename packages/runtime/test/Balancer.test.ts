@@ -525,10 +525,8 @@ describe("Balancer", () => {
     scenario((script, balancer) =>
       Effect.gen(function* () {
         yield* opened(script, balancer, ...two)
-        const classify = (): Outcome.Outcome => {
-          throw new Error("cannot tell")
-        }
-        for (const _ of repeat(20)) yield* Effect.exit(balancer.use(service, port, { classify }))
+        const request = balancer.use(service, port, { classify: () => assert.fail("cannot tell") })
+        for (const _ of repeat(20)) yield* Effect.exit(request)
         assert.strictEqual(yield* inFlight(balancer), 0)
       })
     )

@@ -55,11 +55,15 @@ export const isIdempotent = ({ headers, method }: HttpClientRequest.HttpClientRe
 export const isReplayable = ({ body }: HttpClientRequest.HttpClientRequest): boolean =>
   body._tag !== "Stream" && (body._tag !== "Raw" || typeof body.body === "string" || ArrayBuffer.isView(body.body))
 
-/**
- * A request for one attempt. Some clients begin to read the body before there is a connection to send it over, or even
- * after there was none. `takeBack` keeps this attempt from beginning, and says whether the body is whole.
- */
-export const lend = (request: HttpClientRequest.HttpClientRequest) => {
+/** A request for one attempt. */
+export interface Lending {
+  readonly request: HttpClientRequest.HttpClientRequest
+  /** Keeps this attempt from reading the body any more if it has not begun, and says whether the body is whole. */
+  readonly takeBack: () => boolean
+}
+
+/** Some clients begin to read the body before there is a connection to send it over, or even after there was none. */
+export const lend = (request: HttpClientRequest.HttpClientRequest): Lending => {
   const { body } = request
   if (body._tag !== "Stream") {
     return { request, takeBack: () => isReplayable(request) || (body._tag === "Raw" && isUntouched(body.body)) }
