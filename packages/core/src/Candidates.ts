@@ -136,7 +136,7 @@ export const isEven = (self: Candidates): boolean => self.even !== undefined
 export const draw = (self: Candidates, random: () => number): number => {
   const { even } = self
   if (even === undefined) return drawByWeight(self, random)
-  const index = Math.floor(random() * even.length)
+  const index = (random() * even.length) | 0
   self.drawn = index
   return even[index]
 }
@@ -170,7 +170,7 @@ const drawByWeight = (self: Candidates, random: () => number): number => {
 export const drawOther = (self: Candidates, first: number, random: () => number): number => {
   const slots = self.even ?? onlyTwo(self)
   if (slots === undefined) return drawUntilOther(self, first, random)
-  const index = Math.floor(random() * (slots.length - 1))
+  const index = (random() * (slots.length - 1)) | 0
   // Mostly it is known where `first` is, without a look at another array.
   const place = slots[self.drawn] === first ? self.drawn : self.places[first]
   // Added, because half of the branches would be foreseen wrongly.

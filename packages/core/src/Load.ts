@@ -88,13 +88,13 @@ const expected = 0
 const updatedAt = 1
 const inFlight = 2
 const weight = 3
-/** How many times it answered. */
-const answers = 4
-const windowRequests = 5
 /** A sum of marks; 0 for an instance of which nothing else has to be known. */
-const marks = 6
+const marks = 4
 /** How many are usually in flight. */
-const usual = 7
+const usual = 5
+/** How many times it answered. */
+const answers = 6
+const windowRequests = 7
 
 /** Some of its latest requests went wrong. */
 const troubled = 1
@@ -251,7 +251,22 @@ export const end = (self: Load, slot: number): void => {
  * @category combinators
  * @since 0.1.0
  */
-export const record = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): void => {
+export const record = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): void =>
+  outcome._tag === "Succeeded" && isPlain(self, slot)
+    ? recordPlain(self, slot * hotStride, elapsed, now)
+    : recordClosely(self, slot, outcome, elapsed, now)
+
+/** The answer of an instance of which nothing else has to be known: it has answered more than `memory` times. */
+const recordPlain = (self: Load, base: number, elapsed: number, now: number): void => {
+  const { hot, options } = self
+  const gain = Math.max(1 - decay((now - hot[base + updatedAt]) / options.tau), 1 / options.memory)
+  hot[base + expected] += (elapsed - hot[base + expected]) * gain
+  hot[base + usual] += (Math.max(0, hot[base + inFlight] - 1) - hot[base + usual]) * gain
+  hot[base + updatedAt] = now
+  observe(self, base, now)
+}
+
+const recordClosely = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): void => {
   const { hot, options } = self
   const base = slot * hotStride
   const since = now - hot[base + updatedAt]
@@ -264,8 +279,8 @@ export const record = (self: Load, slot: number, outcome: Outcome, elapsed: numb
   hot[base + expected] = after
   const others = Math.max(0, hot[base + inFlight] - 1)
   hot[base + usual] += (others - hot[base + usual]) * Math.max(1 - kept, 1 / options.memory)
-  if (answered) observe(self, slot, now)
-  if (!answered || hot[base + marks] !== 0) judge(self, slot, outcome, since, now)
+  if (answered) observe(self, base, now)
+  judge(self, slot, outcome, since, now)
   hot[base + updatedAt] = now
   if (before <= 0 && after > 0) findTypical(self, now)
 }
@@ -328,7 +343,7 @@ const judge = (self: Load, slot: number, outcome: Outcome, since: number, now: n
       cold[base + failing] = rate - rate * gain
       return forgive(self, slot, now)
     default: {
-      observe(self, slot, now)
+      observe(self, slot * hotStride, now)
       cold[base + windowFailures] += self.growth
       self.failures += self.growth
       const length = ++cold[base + streak]
@@ -358,12 +373,19 @@ const forgotten = 1e-6
  * Counts a request in the window. Instead of all counts becoming less with time, what is counted becomes more, which
  * touches one number and not all ("forward decay": Cormode, Shkapenyuk, Srivastava and Xu, 2009).
  */
-const observe = (self: Load, slot: number, now: number): void => {
+const observe = (self: Load, base: number, now: number): void => {
+  if (now - self.grownAt > self.options.window * step) grow(self, now)
+  self.hot[base + windowRequests] += self.growth
+  self.requests += self.growth
+}
+
+/** In steps of the window, because growing costs ten times as much as counting. */
+const step = 1e-3
+
+const grow = (self: Load, now: number): void => {
   self.growth /= decay((now - self.grownAt) / self.options.window)
   self.grownAt = now
   if (self.growth > largest) countInUnits(self, self.growth)
-  self.hot[slot * hotStride + windowRequests] += self.growth
-  self.requests += self.growth
 }
 
 /** Far from where numbers end; reached after 46 windows. */
@@ -449,6 +471,30 @@ export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * ho
  * @since 0.1.0
  */
 export const compare = (self: Load, one: number, other: number, now: number): Float64Array => {
+  const { hot, inFlight: ofAll, options, totalWeight } = self
+  const first = one * hotStride
+  const second = other * hotStride
+  const arePlain = hot[first + marks] + hot[second + marks] === 0
+  if (!arePlain || totalWeight === 0) return compareClosely(self, one, other, now)
+  const latency = options.jitter + hot[first + expected] * decay((now - hot[first + updatedAt]) / options.tau)
+  const rivals = options.jitter + hot[second + expected] * decay((now - hot[second + updatedAt]) / options.tau)
+  const busy = hot[first + inFlight] + 1
+  const rivalsBusy = hot[second + inFlight] + 1
+  if (isSame(self, latency, rivals)) {
+    costs[0] = (busy * totalWeight) / (ofAll * hot[first + weight] + totalWeight)
+    costs[1] = (rivalsBusy * totalWeight) / (ofAll * hot[second + weight] + totalWeight)
+  } else {
+    costs[0] = (latency * busy) / (hot[first + usual] + 1)
+    costs[1] = (rivals * rivalsBusy) / (hot[second + usual] + 1)
+  }
+  return costs
+}
+
+/**
+ * The same where there is more to know of one of them. Two functions, because V8 inlines into each only so much, and what
+ * it does not, costs more than what is computed.
+ */
+const compareClosely = (self: Load, one: number, other: number, now: number): Float64Array => {
   expect(self, one, other, now)
   const isTie = isSame(self, costs[0], costs[1])
   charge(self, one, 0, isTie, now)
@@ -461,13 +507,10 @@ const costs = new Float64Array(2)
 
 /** From the latency of one of two to its cost. */
 const charge = (self: Load, slot: number, side: number, isTie: boolean, now: number): void => {
-  const { hot } = self
-  const base = slot * hotStride
-  const busy = hot[base + inFlight] + 1
   costs[side] = isTie
-    ? busy / (fairShare(self, hot[base + weight]) + 1)
-    : (costs[side] * busy) / (hot[base + usual] + 1)
-  if (hot[base + marks] !== 0) costs[side] *= handicap(self, slot, now)
+    ? pressure(self, slot, now)
+    : ((costs[side] * (requestsInFlight(self, slot) + 1)) / (usuallyInFlight(self, slot) + 1)) *
+      handicap(self, slot, now)
 }
 
 /**
@@ -505,24 +548,26 @@ const isSame = ({ options }: Load, one: number, other: number): boolean =>
 
 /** The latencies of two that are compared with each other, into the two cells. */
 const expect = (self: Load, one: number, other: number, now: number): void => {
-  const { hot } = self
-  const { jitter } = self.options
-  const first = one * hotStride
-  const second = other * hotStride
-  const ofOne = hot[first + expected]
-  const ofOther = hot[second + expected]
-  costs[0] = jitter + ofOne * decay((now - hot[first + updatedAt]) / tauOf(self, first))
-  costs[1] = jitter + ofOther * decay((now - hot[second + updatedAt]) / tauOf(self, second))
-  if (ofOne <= 0) costs[0] = jitter + guess(self, other, now)
-  if (ofOther <= 0) costs[1] = jitter + guess(self, one, now)
+  const ofOne = projected(self, one, now)
+  const ofOther = projected(self, other, now)
+  costs[0] = self.options.jitter + (ofOne > 0 ? ofOne : guess(self, ofOther, now))
+  costs[1] = self.options.jitter + (ofOther > 0 ? ofOther : guess(self, ofOne, now))
 }
 
-const guess = (self: Load, rival: number, now: number): number =>
-  Math.min(typicalLatency(self, now), latency(self, rival, now))
+/** The latency by now; not positive where it is not known. */
+const projected = (self: Load, slot: number, now: number): number => {
+  const base = slot * hotStride
+  return self.hot[base + expected] * decay((now - self.hot[base + updatedAt]) / tauOf(self, base))
+}
+
+const guess = (self: Load, ofRival: number, now: number): number => {
+  const typical = typicalLatency(self, now)
+  return ofRival > 0 ? Math.min(typical, ofRival) : typical
+}
 
 /** The time constant with which its latency is forgotten. */
 const tauOf = (self: Load, base: number): number =>
-  self.hot[base + marks] !== 0 && isUntried(self, base) ? tauOfUntried(self, base) : self.options.tau
+  isUntried(self, base) ? tauOfUntried(self, base) : self.options.tau
 
 /** Whether all that is known of it are a few answers. */
 const isUntried = ({ hot }: Load, base: number): boolean => (hot[base + marks] & (young + troubled)) === young
@@ -546,11 +591,8 @@ const fairShare = (self: Load, own: number): number => (own === 0 ? 0 : (self.in
  * @since 0.1.0
  */
 export const latency = (self: Load, slot: number, now: number): number => {
-  const base = slot * hotStride
-  const estimate = self.hot[base + expected]
-  return estimate <= 0
-    ? typicalLatency(self, now)
-    : estimate * decay((now - self.hot[base + updatedAt]) / tauOf(self, base))
+  const known = projected(self, slot, now)
+  return known > 0 ? known : typicalLatency(self, now)
 }
 
 /**

@@ -132,7 +132,16 @@ export const choose = (
   key?: string | undefined
 ): Candidates.Candidates => {
   const { minimumSize, own } = self.options
-  if (own === undefined || all.size < minimumSize || self.zones.size < 2) return all
+  return own === undefined || all.size < minimumSize || self.zones.size < 2 ? all : divided(self, own, all, random, key)
+}
+
+const divided = (
+  self: Zones,
+  own: string,
+  all: Candidates.Candidates,
+  random: () => number,
+  key: string | undefined
+): Candidates.Candidates => {
   self.division ??= divide(self, own)
   const division = self.division
   if (division.length === 0) return all

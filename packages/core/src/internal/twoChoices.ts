@@ -15,16 +15,13 @@ export const twoChoices = (
 ): number => {
   const first = Candidates.draw(candidates, random)
   if (candidates.size === 1) return first
-  const isEven = Candidates.isEven(candidates)
-  const drawn = isEven ? first : Candidates.draw(candidates, random)
-  const threshold = isEven || !isAlike(load, first, drawn, now) ? 1 : clearly
-  const second = drawn === first ? Candidates.drawOther(candidates, first, random) : drawn
+  if (!Candidates.isEven(candidates)) return uneven(compare, first, candidates, load, now, random)
+  const second = Candidates.drawOther(candidates, first, random)
   const costs = compare(load, first, second, now)
   Recent.compared(load.recent, first, second, costs)
-  const isCheaper = costs[1] * threshold < costs[0]
-  const winner = isCheaper ? second : first
-  if (Load.isPlain(load, winner) || Load.warmth(load, winner, now) === 1) return winner
-  return standIn(compare, winner, isCheaper ? first : second, candidates, load, now, random)
+  const winner = costs[1] < costs[0] ? second : first
+  if (Load.isPlain(load, winner)) return winner
+  return unlessCold(compare, winner, first + second - winner, candidates, load, now, random)
 }
 
 /**
@@ -34,6 +31,36 @@ export const twoChoices = (
  * up to 4 % off what the weights say when each difference counted.
  */
 const clearly = 4
+
+const uneven = (
+  compare: Compare,
+  first: number,
+  candidates: Candidates.Candidates,
+  load: Load.Load,
+  now: number,
+  random: () => number
+): number => {
+  const drawn = Candidates.draw(candidates, random)
+  const threshold = isAlike(load, first, drawn, now) ? clearly : 1
+  const second = drawn === first ? Candidates.drawOther(candidates, first, random) : drawn
+  const costs = compare(load, first, second, now)
+  Recent.compared(load.recent, first, second, costs)
+  const isCheaper = costs[1] * threshold < costs[0]
+  return isCheaper
+    ? unlessCold(compare, second, first, candidates, load, now, random)
+    : unlessCold(compare, first, second, candidates, load, now, random)
+}
+
+const unlessCold = (
+  compare: Compare,
+  winner: number,
+  loser: number,
+  candidates: Candidates.Candidates,
+  load: Load.Load,
+  now: number,
+  random: () => number
+): number =>
+  Load.warmth(load, winner, now) === 1 ? winner : standIn(compare, winner, loser, candidates, load, now, random)
 
 const isAlike = (load: Load.Load, first: number, drawn: number, now: number): boolean =>
   drawn === first || Load.isAlike(load, first, drawn, now)
