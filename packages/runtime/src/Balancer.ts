@@ -18,6 +18,7 @@ import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type * as Core from "@muster/core/Attempt"
+import * as DiscoveryState from "@muster/core/DiscoveryState"
 import type { Endpoint, ServiceName } from "@muster/core/Endpoint"
 import type { Health } from "@muster/core/Health"
 import * as Explain from "@muster/core/Explain"
@@ -230,19 +231,16 @@ const whatItSays = (exit: Exit.Exit<unknown, unknown>): Outcome.Outcome =>
 const waitFor = (actor: Actor.BalancerActor, patience: Duration.Duration) =>
   Effect.gen(function* () {
     yield* actor.attached
-    const subscription = actor.subscription()
-    // Nobody is there to ask once the layer is released.
-    if (subscription === undefined) return
-    yield* subscription.retry
+    if (actor.isDetached()) return
+    yield* actor.subscription()?.retry ?? Effect.void
     yield* Effect.timeoutOption(actor.pickable, patience)
   }).pipe(actor.whileWaiting)
 
 const fail = (service: ServiceName, reason: BalancerErrorReason) => Effect.fail(new BalancerError({ service, reason }))
 
 const whyNobody = (actor: Actor.BalancerActor, patience: Duration.Duration): BalancerErrorReason => {
-  const subscription = actor.subscription()
-  if (subscription === undefined) return released
-  const state = subscription.current()
+  if (actor.isDetached()) return released
+  const state = actor.subscription()?.current() ?? DiscoveryState.initial
   const waited = Duration.toMillis(patience) > 0 ? ` within ${Duration.format(patience)}` : ""
   const because = "cause" in state && state.cause !== undefined ? ` (${describe(state.cause)})` : ""
   switch (state._tag) {

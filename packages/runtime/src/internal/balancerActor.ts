@@ -58,6 +58,7 @@ export interface BalancerActor {
   readonly whileWaiting: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Says that it will not be read any more. */
   readonly detach: () => void
+  readonly isDetached: () => boolean
   readonly subscription: () => Subscription | undefined
   readonly status: () => ReadonlyArray<Status>
   readonly explain: () => Explain.Explanation
@@ -102,6 +103,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
     const attached = Latch.makeUnsafe(false)
     let subscription: Subscription | undefined
     let isServing = false
+    let isDetached = false
     let usedAt = 0
     let waiting = 0
 
@@ -200,7 +202,11 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
             Effect.sync(() => waiting--)
           )
         }),
-      detach: () => attached.openUnsafe(),
+      detach: () => {
+        isDetached = true
+        attached.openUnsafe()
+      },
+      isDetached: () => isDetached,
       subscription: () => subscription,
       status: () =>
         Array.from(roster.members.values(), ({ endpoint, health, slot }) => ({
