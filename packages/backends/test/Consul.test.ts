@@ -21,7 +21,7 @@ const call = (path: string, method = "PUT", body?: unknown) =>
 
 const harness: Harness<Operator> = {
   clock: "live",
-  ttl: Duration.seconds(4),
+  ttl: Duration.seconds(6),
   slack: Duration.millis(500),
   write: (service, id, text) =>
     call("/v1/agent/service/register", "PUT", {

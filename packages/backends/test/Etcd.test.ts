@@ -60,7 +60,7 @@ const write = async (
 describe.skipIf(given === undefined && EtcdServer.isMissing)("etcd", () => {
   suite("Etcd", layer, {
     clock: "live",
-    ttl: Duration.seconds(4),
+    ttl: Duration.seconds(6),
     slack: Duration.seconds(2),
     write: (service, id, text) => act((client, key) => client.put(key(service, id)).value(text)),
     remove: (service, id) => act((client, key) => client.delete().key(key(service, id))),

@@ -4,7 +4,7 @@ import type { Etcd3, IOptions } from "etcd3"
 import { copyFileSync, mkdtempSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { connect, put, ttl, why, word } from "./fixtures/etcdClient.ts"
+import { connect, put, why, word } from "./fixtures/etcdClient.ts"
 import * as EtcdServer from "./fixtures/EtcdServer.ts"
 import * as TcpProxy from "./fixtures/TcpProxy.ts"
 import { changed, instance, reset } from "./RegistryContract.ts"
@@ -34,9 +34,6 @@ const guarded = Effect.fnUntraced(function* (flags: ReadonlyArray<string> = []) 
   return { server, proxy, root }
 })
 
-/** For tests of who may do what, not of time: a busy machine is no reason. */
-const patient = { deadline: Duration.seconds(10), heartbeat: Duration.seconds(15) }
-
 const grant = (root: Etcd3) => Effect.promise(() => root.auth.userGrantRole({ user: "orders", role: "orders" }))
 const revoke = (root: Etcd3) => Effect.promise(() => root.auth.userRevokeRole({ name: "orders", role: "orders" }))
 const begin = (client: Effect.Success<ReturnType<typeof connect>>) =>
@@ -46,7 +43,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that asks who we are", () => {
   it.live("F-etcd-g: lets the right user in, for calls, watches and renewals", () =>
     Effect.gen(function* () {
       const { proxy, root } = yield* guarded()
-      const client = yield* connect([proxy.address], login("orders", "secret"), patient)
+      const client = yield* connect([proxy.address], login("orders", "secret"))
       const queue = yield* client.follow()
       yield* reset(queue)
       const lease = yield* client.registry.register(instance(1), Duration.seconds(20))
@@ -61,7 +58,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that asks who we are", () => {
   it.live("F-etcd-g: tells a wrong password once for each attempt, and needs no restart once it is right", () =>
     Effect.gen(function* () {
       const { proxy, root } = yield* guarded()
-      const client = yield* connect([proxy.address], login("orders", "later"), patient)
+      const client = yield* connect([proxy.address], login("orders", "later"))
       for (let n = 1; n <= 3; n++) {
         const error = yield* Effect.flip(client.register(1))
         assert.strictEqual(error.reason._tag, "Unauthenticated")
@@ -79,7 +76,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that asks who we are", () => {
   it.live("F-etcd-g: tells that it is asked for a user when it has none", () =>
     Effect.gen(function* () {
       const { proxy } = yield* guarded()
-      const client = yield* connect([proxy.address], {}, patient)
+      const client = yield* connect([proxy.address])
       assert.strictEqual(yield* why(client.register(1)), "Unauthenticated")
       assert.strictEqual(yield* why(begin(client)), "Unauthenticated")
     })
@@ -88,7 +85,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that asks who we are", () => {
   it.live("F-etcd-g: gets a new token when the old one has expired, for calls, watches and renewals", () =>
     Effect.gen(function* () {
       const { proxy, root, server } = yield* guarded(["--auth-token-ttl=1"])
-      const client = yield* connect([proxy.address], login("orders", "secret"), patient)
+      const client = yield* connect([proxy.address], login("orders", "secret"))
       const queue = yield* client.follow()
       const { cursor } = yield* reset(queue)
       for (let n = 0; n < 2; n++) {
@@ -114,7 +111,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that asks who we are", () => {
   it.live("F-etcd-g: a revoked role is told as such, the running watch goes on, and a new grant is enough", () =>
     Effect.gen(function* () {
       const { proxy, root } = yield* guarded()
-      const client = yield* connect([proxy.address], login("orders", "secret"), patient)
+      const client = yield* connect([proxy.address], login("orders", "secret"))
       const lease = yield* client.registry.register(instance(1), Duration.seconds(20))
       const queue = yield* client.follow()
       yield* reset(queue)
@@ -147,7 +144,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd over TLS", () => {
       const client = yield* connect([server.address], { tls: { ca: ours.ca } })
       const queue = yield* client.follow()
       yield* reset(queue)
-      yield* client.registry.renew(yield* client.registry.register(instance(1), ttl))
+      yield* client.registry.renew(yield* client.registry.register(instance(1), Duration.seconds(20)))
       assert.strictEqual(word(yield* changed(queue)), "+i-1")
       yield* put(operator, 2)
       assert.strictEqual(word(yield* changed(queue)), "+i-2")

@@ -37,8 +37,12 @@ describe.skipIf(EtcdServer.isMissing)("many at once in etcd", () => {
         Array.makeBy(10_000, (n) => instance(n))
       )
       const client = yield* connect([server.address], {}, patient)
+      const begun = process.cpuUsage()
       const [took, queue] = yield* OwnTime.timed(Effect.tap(client.follow(), reset))
-      assert.isBelow(Duration.toMillis(took), 1000)
+      const { system, user } = process.cpuUsage(begun)
+      assert.isBelow((system + user) / 1000, 1000)
+      // Waiting for an etcd that does not get to run is no time of ours.
+      assert.isBelow(Duration.toMillis(took), 3000)
       yield* put(operator, 10_000)
       assert.strictEqual(word(yield* changed(queue)), "+i-10000")
     })
@@ -129,15 +133,15 @@ describe.skipIf(EtcdServer.isMissing)("many at once in etcd", () => {
         // Whoever waited for his moment within this hour would not be heard in this test.
         const resuming = yield* crowd(100, Duration.hours(1))
         yield* resuming("Resumed")
-        const reading = yield* crowd(200, Duration.seconds(6))
+        const reading = yield* crowd(200, Duration.seconds(12))
         yield* put(operator, 2)
         const { header } = yield* put(operator, 3)
         yield* Effect.promise(() => operator.kv.compact({ revision: header.revision }))
         const reread = yield* reading("Reset")
-        assert.isAbove(Math.max(...reread), 4000)
-        // No second of the six has much more than its share.
-        for (let second = 0; second < 6; second++) {
-          const share = reread.filter((time) => Math.floor(time / 1000) === second).length / reread.length
+        assert.isAbove(Math.max(...reread), 8000)
+        // No sixth of it has much more than its share.
+        for (let sixth = 0; sixth < 6; sixth++) {
+          const share = reread.filter((time) => Math.floor(time / 2000) === sixth).length / reread.length
           assert.isBelow(share, 0.4)
         }
         const queue = yield* Effect.flatMap(connect([proxy.address], {}, patient), (client) => client.follow())

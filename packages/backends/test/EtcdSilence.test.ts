@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Queue } from "effect"
-import { type Client, deadline, heartbeat, put, timed, why, word, world } from "./fixtures/etcdClient.ts"
+import { type Client, deadline, heartbeat, impatient, put, timed, why, word, world } from "./fixtures/etcdClient.ts"
 import * as EtcdServer from "./fixtures/EtcdServer.ts"
 import { changed, instance, reset } from "./RegistryContract.ts"
 
@@ -28,7 +28,7 @@ const everything = ({ follow, registry }: Client, lease: Effect.Success<ReturnTy
 describe.skipIf(EtcdServer.isMissing)("an etcd that is silent", () => {
   it.live("F-etcd-a2: a stopped server is noticed within two heartbeats, and no call outlives its deadline", () =>
     Effect.gen(function* () {
-      const { client, server } = yield* world()
+      const { client, server } = yield* world(impatient)
       const lease = yield* client.registry.register(instance(1), long)
       const queue = yield* client.follow()
       const { cursor } = yield* reset(queue)
@@ -50,7 +50,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that is silent", () => {
   it.live("F-etcd-a2: the two heartbeats are counted from the last sign of life, not from the next look", () =>
     Effect.gen(function* () {
       const beat = Duration.seconds(4)
-      const { client, operator, server } = yield* world({ heartbeat: beat })
+      const { client, operator, server } = yield* world({ deadline, heartbeat: beat })
       const queue = yield* client.follow()
       yield* reset(queue)
       yield* put(operator, 1)
@@ -64,7 +64,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that is silent", () => {
   for (const direction of ["toServer", "toClient"] as const) {
     it.live(`F-etcd-d: a link that swallows everything ${direction} is noticed, and left once it heals`, () =>
       Effect.gen(function* () {
-        const { client, operator, proxy } = yield* world()
+        const { client, operator, proxy } = yield* world(impatient)
         const lease = yield* client.registry.register(instance(1), long)
         const queue = yield* client.follow()
         yield* reset(queue)
@@ -88,7 +88,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that is silent", () => {
 
   it.live("F-etcd-d: opening a watch on a link that swallows everything fails at the deadline", () =>
     Effect.gen(function* () {
-      const { client, proxy } = yield* world()
+      const { client, proxy } = yield* world(impatient)
       yield* proxy.blackHole()
       const [took, tag] = yield* timed(why(Effect.scoped(Effect.flatMap(client.follow(), Queue.take))))
       assert.strictEqual(tag, "TimedOut")
@@ -98,7 +98,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that is silent", () => {
 
   it.live("F-etcd-d: however often it tries a link that never answers, no connection stays behind", () =>
     Effect.gen(function* () {
-      const { client, proxy } = yield* world()
+      const { client, proxy } = yield* world(impatient)
       yield* proxy.blackHole("toClient")
       for (let n = 1; n <= 3; n++) {
         assert.strictEqual(yield* why(client.registry.register(instance(1), long)), "TimedOut")
@@ -110,7 +110,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that is silent", () => {
 
   it.live("F-etcd-o: a registry that takes longer than the deadline fails each call in time and piles up nothing", () =>
     Effect.gen(function* () {
-      const { client, operator, proxy } = yield* world()
+      const { client, operator, proxy } = yield* world(impatient)
       const lease = yield* client.registry.register(instance(1), long)
       yield* proxy.delay(Duration.toMillis(deadline) * 2)
       for (let n = 0; n < 3; n++) {
@@ -131,8 +131,8 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that is silent", () => {
 
   it.live("F-etcd-o: a registry that answers just in time is a healthy one", () =>
     Effect.gen(function* () {
-      const { client, proxy } = yield* world()
-      yield* proxy.delay(Duration.toMillis(deadline) * 0.1)
+      const { client, proxy } = yield* world({ deadline: Duration.seconds(5), heartbeat: Duration.seconds(2) })
+      yield* proxy.delay(500)
       const lease = yield* client.registry.register(instance(1), long)
       yield* client.registry.renew(lease)
       const queue = yield* client.follow()

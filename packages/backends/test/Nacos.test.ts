@@ -45,7 +45,7 @@ const filled = (endpoint: Endpoint.Endpoint, ttl: Duration.Duration) => ({
 
 const harness: Harness<Operator> = {
   clock: "live",
-  ttl: Duration.seconds(2),
+  ttl: Duration.seconds(4),
   slack: Duration.millis(700),
   write: (service, id, text) => Operator.use((it) => it.control("write", JSON.stringify({ service, id, text }))),
   fill: (endpoints, ttl) =>

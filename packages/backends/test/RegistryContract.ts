@@ -289,7 +289,9 @@ export const suite = <R, E>(
     body: () => Effect.Effect<void, unknown, Registry.Registry | Resolver.Resolver | R | Scope.Scope>,
     timeout?: number
   ) => run(sentence, () => body().pipe(Effect.provide(layer)), timeout)
-  const register = Effect.fnUntraced(function* (endpoint: Endpoint.Endpoint, lifetime = ttl) {
+  /** Longer than any test that is not about the end of a lease. */
+  const long = Duration.times(ttl, 30)
+  const register = Effect.fnUntraced(function* (endpoint: Endpoint.Endpoint, lifetime = long) {
     const registry = yield* Registry.Registry
     return yield* registry.register(endpoint, lifetime)
   })
@@ -298,11 +300,7 @@ export const suite = <R, E>(
     ((endpoints, lifetime) =>
       Effect.forEach(endpoints, (endpoint) => register(endpoint, lifetime), { concurrency: 64, discard: true }))
 
-  reads(
-    name,
-    (endpoints) => Layer.effectDiscard(fill(endpoints, Duration.times(ttl, 30))).pipe(Layer.provideMerge(layer)),
-    run
-  )
+  reads(name, (endpoints) => Layer.effectDiscard(fill(endpoints, long)).pipe(Layer.provideMerge(layer)), run)
 
   describe(`${name}, written`, () => {
     test("tells each revision once, in order, with its cursor: register, update, revoke", () =>
@@ -439,7 +437,7 @@ export const suite = <R, E>(
     test("lists an entry for its time to live after each renewal, and no longer", () =>
       Effect.gen(function* () {
         const registry = yield* Registry.Registry
-        const lease = yield* register(instance(1))
+        const lease = yield* register(instance(1), ttl)
         assert.isAtLeast(Duration.toMillis(lease.ttl), Duration.toMillis(ttl))
         const queue = yield* follow(orders)
         yield* reset(queue)
@@ -459,7 +457,7 @@ export const suite = <R, E>(
     test(`${fault}-h: tells a lost lease as LeaseLost, as it happens or at the next renewal, and takes the same id again`, () =>
       Effect.gen(function* () {
         const registry = yield* Registry.Registry
-        const lease = yield* register(instance(1))
+        const lease = yield* register(instance(1), ttl)
         const lost = yield* Effect.forkChild(lease.lost)
         yield* registry.renew(lease)
         assert.isUndefined(lost.pollUnsafe())
