@@ -15,19 +15,23 @@ import { instance, orders, reset, watch } from "./RegistryContract.ts"
 const agent = (options: Options = {}) => Program.make<Options, Faults>("./consulAgent.ts", options)
 type Agent = Effect.Success<ReturnType<typeof agent>>
 
+/** A slow machine is no fault. */
+const patient = Layer.succeed(Policy.CallDeadline, Duration.seconds(15))
+/** For what is about the time that a fault takes to be noticed. */
 const impatient = Layer.mergeAll(
   Layer.succeed(Policy.Heartbeat, Duration.millis(500)),
   Layer.succeed(Policy.CallDeadline, Duration.seconds(1))
 )
-const consul = (to: Agent, options: Consul.Options = {}, n = 0) =>
-  Consul.layer({ agent: { host: "127.0.0.1", port: to.ports[n] ?? 0 }, ...options }).pipe(Layer.provide(impatient))
+const consul = (to: Agent, options: Consul.Options = {}, n = 0, patience: Layer.Layer<never> = patient) =>
+  Consul.layer({ agent: { host: "127.0.0.1", port: to.ports[n] ?? 0 }, ...options }).pipe(Layer.provide(patience))
 
 /** One agent with faults and a client of it. */
 const withAgent = <A, E>(
   body: (agent: Agent) => Effect.Effect<A, E, Registry.Registry | Resolver.Resolver | Scope.Scope>,
   options: Options = {},
-  client: Consul.Options = {}
-) => Effect.flatMap(agent(options), (it) => Effect.provide(body(it), consul(it, client)))
+  client: Consul.Options = {},
+  patience?: Layer.Layer<never>
+) => Effect.flatMap(agent(options), (it) => Effect.provide(body(it), consul(it, client, 0, patience)))
 
 const requests = (agent: Agent) =>
   Effect.map(agent.control("requests"), (text) => JSON.parse(text) as ReadonlyArray<string>)
@@ -94,7 +98,10 @@ describe("Consul", () => {
           yield* agent.resume
           yield* renew(lease)
           assert.include<string>(ids(yield* list), "i-1")
-        })
+        }),
+        {},
+        {},
+        impatient
       )
   )
 
@@ -199,8 +206,8 @@ describe("Consul", () => {
         assert.deepStrictEqual(ids(yield* list), ["i-1"])
         yield* renew(lease)
         yield* register(instance(2))
-        yield* agent.faults({ leaderless: true, lastContact: 1001 })
-        yield* fails(list, "Unavailable", /not heard of its leader for 1001 ms/)
+        yield* agent.faults({ leaderless: true, lastContact: 6001 })
+        yield* fails(list, "Unavailable", /not heard of its leader for 6001 ms/)
         yield* agent.faults({ answer: [500, "No cluster leader"] })
         const error = yield* fails(list, "Unavailable", /No cluster leader/)
         assert.isTrue(error.isTransient)
@@ -369,11 +376,11 @@ describe("Consul", () => {
             (yield* list).endpoints.map(({ address }) => address),
             [newer.address]
           )
-        }).pipe(Effect.provide(consul(it, {}, 1)))
+        }).pipe(Effect.provide(consul(it, {}, 1, impatient)))
         yield* Effect.sleep("550 millis")
         yield* fails(renew(lease), "Superseded", /started later/)
         yield* fails(register(older), "Superseded", /started later/)
-      }).pipe(Effect.provide(consul(it)))
+      }).pipe(Effect.provide(consul(it, {}, 0, impatient)))
     })
   )
 
@@ -388,7 +395,10 @@ describe("Consul", () => {
         assert.strictEqual((yield* requests(agent)).length, 3)
         yield* renewManyInVain(lease)
         assert.isBelow((yield* requests(agent)).length, 200)
-      })
+      }),
+      {},
+      {},
+      impatient
     )
   )
 
@@ -414,7 +424,7 @@ describe("Consul", () => {
           assert.deepStrictEqual([...asked].toSorted(), [
             "GET /v1/agent/health/service/id/orders:i-1?ns=n&partition=p",
             "GET /v1/health/service/orders?ns=n&partition=p&passing=1&stale=&dc=eu",
-            "GET /v1/health/service/orders?ns=n&partition=p&passing=1&stale=&dc=eu&index=I&wait=500ms",
+            "GET /v1/health/service/orders?ns=n&partition=p&passing=1&stale=&dc=eu&index=I&wait=3000ms",
             "PUT /v1/agent/check/pass/L?ns=n&partition=p",
             "PUT /v1/agent/service/deregister/orders:i-1?ns=n&partition=p",
             "PUT /v1/agent/service/register?ns=n&partition=p",

@@ -7,14 +7,18 @@ import * as OwnTime from "./fixtures/ownTime.ts"
 import { fails, list } from "./fixtures/steps.ts"
 import { orders, reads, reset, watch } from "./RegistryContract.ts"
 
-const impatient = Layer.mergeAll(
-  Layer.succeed(Policy.CallDeadline, Duration.millis(600)),
-  Layer.succeed(Policy.Refresh, Schedule.spaced("2 seconds"))
-)
-const services = (nameServer: Target.Address, options: Partial<Dns.Options> = {}) =>
-  Dns.layer({ name: "_{service}._tcp.test", nameServers: [nameServer], ...options }).pipe(Layer.provide(impatient))
-const addresses = (nameServer: Target.Address, options: Partial<Dns.Options> = {}) =>
-  services(nameServer, { name: "{service}.test", port: 80, ...options })
+/** A slow machine is no fault. */
+const patient = Duration.seconds(15)
+/** For what is about the time that a fault takes to be noticed. */
+const impatient = Duration.millis(600)
+
+const services = (nameServer: Target.Address, options: Partial<Dns.Options> = {}, deadline = patient) =>
+  Dns.layer({ name: "_{service}._tcp.test", nameServers: [nameServer], ...options }).pipe(
+    Layer.provide(Layer.succeed(Policy.CallDeadline, deadline)),
+    Layer.provide(Layer.succeed(Policy.Refresh, Schedule.spaced("2 seconds")))
+  )
+const addresses = (nameServer: Target.Address, options: Partial<Dns.Options> = {}, deadline = patient) =>
+  services(nameServer, { name: "{service}.test", port: 80, ...options }, deadline)
 
 const srv = (target: string, port: number, priority = 0, weight = 0) =>
   `srv-host=_orders._tcp.test,${target},${port},${priority},${weight}`
@@ -150,7 +154,7 @@ describe.skipIf(NameServer.isMissing)("with a real name server", () => {
     it.live("F-dns-a, F-dns-a2: a name server that is gone or silent ends the watch within the deadline", () =>
       withServer(["host-record=a.test,10.0.0.1", srv("a.test", 80)], ({ address, pause, resume, stop }) =>
         Effect.gen(function* () {
-          const queue = yield* watch(orders)
+          const queue = yield* Effect.provide(watch(orders), services(address, {}, impatient))
           yield* reset(queue)
           yield* pause
           const [took] = yield* OwnTime.timed(
@@ -183,18 +187,18 @@ describe.skipIf(NameServer.isMissing)("with a real name server", () => {
 })
 
 describe("Dns", () => {
-  for (const [code, tag, message] of [
-    [2, "Unavailable", /ESERVFAIL/],
-    [5, "PermissionDenied", /refuses to answer/],
-    [1, "Unreadable", /EFORMERR/],
-    [undefined, "TimedOut", /no name server answered within 600/]
+  for (const [code, tag, message, deadline] of [
+    [2, "Unavailable", /ESERVFAIL/, patient],
+    [5, "PermissionDenied", /refuses to answer/, patient],
+    [1, "Unreadable", /EFORMERR/, patient],
+    [undefined, "TimedOut", /no name server answered within 600/, impatient]
   ] as const) {
     it.live(`F-dns-e: response code ${code} says nothing about the name: ${tag}, not an empty list`, () =>
       Effect.gen(function* () {
         const { port } = yield* NameServer.failing(code)
         const to = { host: "127.0.0.1", port }
-        yield* Effect.provide(fails(list, tag, message), services(to))
-        yield* Effect.provide(fails(list, tag, message), addresses(to))
+        yield* Effect.provide(fails(list, tag, message), services(to, {}, deadline))
+        yield* Effect.provide(fails(list, tag, message), addresses(to, {}, deadline))
       })
     )
   }
@@ -204,7 +208,8 @@ describe("Dns", () => {
       const silent = yield* NameServer.failing(undefined)
       const nothing = yield* NameServer.failing(3)
       const nameServers = [silent, nothing].map(({ port }) => ({ host: "127.0.0.1", port }))
-      assert.deepStrictEqual((yield* Effect.provide(list, services(loopback, { nameServers }))).endpoints, [])
+      const asking = services(loopback, { nameServers }, Duration.seconds(3))
+      assert.deepStrictEqual((yield* Effect.provide(list, asking)).endpoints, [])
     })
   )
 })

@@ -169,7 +169,7 @@ const suite = (where: string, cluster: Effect.Effect<Cluster, never, Scope.Scope
         yield* apply(slice(1, [pod("b", "10.0.0.2")]))
         yield* proxy.heal
         yield* one.until(sees("10.0.0.2:8080"))
-      }).pipe(impatient)
+      }).pipe(Effect.provideService(Policy.Rewatch, Schedule.spaced("20 millis")))
     )
 
     it.live("F-k8s-a2: notices that the network swallows everything, keeps what it knows, and comes back", () =>
