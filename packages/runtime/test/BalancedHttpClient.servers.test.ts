@@ -7,7 +7,7 @@ import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { NodeHttpClient, NodeHttpServer, NodeStream } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Metric, Schema, type Scope, Stream } from "effect"
+import { Duration, Effect, Fiber, Layer, Metric, Schema, type Scope, Stream } from "effect"
 import { HttpApi, HttpApiBuilder, HttpApiClient, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
 import { FetchHttpClient, HttpBody, HttpClient, HttpRouter, HttpServer } from "effect/http"
 import { Rpc, RpcClient, RpcGroup, RpcSerialization, RpcServer } from "effect/rpc"
@@ -26,6 +26,9 @@ const breaks: Handle = (request, response) => {
   response.write("half", () => setImmediate(() => request.socket.resetAndDestroy()))
 }
 
+/** A machine that stands still for a moment is no fault of a server. */
+const patiently = Effect.provideService(Policy.Attempt, { deadline: Duration.minutes(1), attempts: 3 })
+
 /** One server for each handler, and a client that balances over them. */
 const over = <A, E>(
   handlers: ReadonlyArray<Handle>,
@@ -37,7 +40,7 @@ const over = <A, E>(
     const servers = yield* Effect.forEach(handlers, RawServer.make)
     const instances = servers.map(({ port }, index) => instance(`i${index}`, port))
     return yield* Effect.provide(run(servers), balanced(NodeHttpClient.layerUndici, instances))
-  }).pipe(Effect.scoped)
+  }).pipe(patiently, Effect.scoped)
 
 const times = (count: number) => Array.from({ length: count }, (_, index) => index)
 
@@ -106,7 +109,7 @@ describe("BalancedHttpClient with real servers", () => {
         assert.strictEqual(ordinals(alive.received).length, 50)
         assert.strictEqual(new Set(alive.received).size, 50)
       }).pipe(Effect.provide(balanced(NodeHttpClient.layerUndici, instances)))
-    }).pipe(Effect.scoped)
+    }).pipe(patiently, Effect.scoped)
   )
 
   for (const [name, below] of clients) {
@@ -121,9 +124,9 @@ describe("BalancedHttpClient with real servers", () => {
           yield* Effect.exit(HttpClient.post("http://orders/x", { body }))
         })
         // Each time with a balancer that does not know yet who is dead.
-        for (const _ of times(12)) yield* Effect.provide(send, balanced(below, instances))
+        for (const _ of times(30)) yield* Effect.provide(send, balanced(below, instances))
         assert.deepStrictEqual(new Set(alive.received), new Set(["an order worth keeping"]))
-      }).pipe(Effect.scoped)
+      }).pipe(patiently, Effect.scoped)
     )
 
     it.live(`F-s3: ${name} executes an order once whose answer leads to where nobody listens`, () =>
@@ -155,7 +158,7 @@ describe("BalancedHttpClient with real servers", () => {
           executed.toSorted(),
           times(6).map((n) => `order ${n}`)
         )
-      }).pipe(Effect.scoped)
+      }).pipe(patiently, Effect.scoped)
     )
   }
 

@@ -293,7 +293,7 @@ describe("Balancer", () => {
         yield* opened(script, balancer, ...three)
         // All three vanish at once, so the guard holds them; the refused one leaves.
         yield* script.remove("a", "b", "c")
-        const seen = yield* Effect.forEach(repeat(20), () =>
+        const seen = yield* Effect.forEach(repeat(60), () =>
           balancer.use(service, (endpoint) => Effect.succeed(endpoint.id))
         )
         assert.strictEqual(new Set(seen).size, 3)

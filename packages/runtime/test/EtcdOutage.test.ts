@@ -167,6 +167,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that goes away", () => {
       assert.deepStrictEqual(grants(all), [0, 0])
       yield* server.start
       yield* view.settled(2)
+      yield* registered(all)
       assert.deepStrictEqual(grants(all), [1, 1])
     })
   )

@@ -15,7 +15,7 @@ import * as OwnTime from "../../backends/test/fixtures/ownTime.ts"
 import { get, makeRoutes, server } from "./fixtures/orders.ts"
 import { type Behaviour, make } from "./fixtures/ScriptedRegistry.ts"
 
-const drain = { wait: Duration.millis(400), withdrawal: Duration.seconds(2) }
+const drain = { wait: Duration.seconds(2), withdrawal: Duration.seconds(30) }
 
 const quiet = Layer.succeed(References.MinimumLogLevel, "None")
 

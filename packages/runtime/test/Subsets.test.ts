@@ -23,7 +23,7 @@ const listed = (service: Endpoint.ServiceName, count: number, zoneOf?: (index: n
       })
   )
 
-/** The ports that 500 requests of a client with these policies reach. */
+/** The ports that 2000 requests of a client with these policies reach. */
 const reached = (endpoints: ReadonlyArray<Endpoint.Endpoint>, policies: Layer.Layer<never>) =>
   Effect.gen(function* () {
     const balancer = yield* Balancer.Balancer
