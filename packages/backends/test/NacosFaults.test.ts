@@ -272,6 +272,22 @@ describe("Nacos", () => {
     )
   )
 
+  for (const [name, options] of protocols) {
+    it.live(`F-nacos-h: over ${name}, a lease that runs out while it is updated leaves no instance behind`, () =>
+      withServer(
+        Effect.fnUntraced(function* (it) {
+          const registry = yield* Registry.Registry
+          const lease = yield* registry.register(instance(1), Duration.millis(300))
+          yield* it.faults({ delay: 400 })
+          yield* fails(registry.update(lease, instance(1, { weight: 5 })), "LeaseLost", /register again/)
+          yield* it.faults({})
+          yield* eventually([])
+        }),
+        options
+      )
+    )
+  }
+
   it.live("starts, and goes on, with the servers that answer", () =>
     Effect.gen(function* () {
       const it = yield* server()

@@ -192,7 +192,10 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
     }
     if (held === undefined) return yield* gone(lease)
     const known = yield* connection.beat(keyOf(endpoint), endpoint.service, held.instance)
-    if (known ?? (yield* isListed(held))) return held
+    const isKnown = known ?? (yield* isListed(held))
+    // It may have run out while the server was asked.
+    if (!leases.has(lease.id)) return yield* gone(lease)
+    if (isKnown) return held
     const message = "Nacos does not know the instance: it lost its data, or somebody deregistered it; register again"
     return yield* connection.failure(keyOf(endpoint), new EntryMissing({ message }))
   })
@@ -203,7 +206,12 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
     const held = yield* check(lease)
     const { id, service } = lease.endpoint
     const before = held.instance
-    held.instance = yield* put(new Endpoint({ ...endpoint, id, service }), lease.ttl)
+    const instance = yield* put(new Endpoint({ ...endpoint, id, service }), lease.ttl)
+    if (!leases.has(lease.id)) {
+      yield* drop(endpoint, instance)
+      return yield* gone(lease)
+    }
+    held.instance = instance
     held.at = now()
     yield* drop(endpoint, before)
   })
