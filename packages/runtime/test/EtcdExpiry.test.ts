@@ -74,7 +74,7 @@ describe.skipIf(EtcdServer.isMissing)("leases that run out in etcd", () => {
         )
         yield* view.settled(0)
         // However long it takes to write them, all end at once.
-        const end = Date.now() + 20_000
+        const end = Date.now() + 15_000
         yield* Effect.promise(async () => {
           for (let page = 0; page < 30; page++) {
             const granted = await Promise.all(
