@@ -37,12 +37,8 @@ describe.skipIf(EtcdServer.isMissing)("many at once in etcd", () => {
         Array.makeBy(10_000, (n) => instance(n))
       )
       const client = yield* connect([server.address], {}, patient)
-      const begun = process.cpuUsage()
       const [took, queue] = yield* OwnTime.timed(Effect.tap(client.follow(), reset))
-      const { system, user } = process.cpuUsage(begun)
-      assert.isBelow((system + user) / 1000, 1000)
-      // Waiting for an etcd that does not get to run is no time of ours.
-      assert.isBelow(Duration.toMillis(took), 3000)
+      assert.isBelow(Duration.toMillis(took), 1000)
       yield* put(operator, 10_000)
       assert.strictEqual(word(yield* changed(queue)), "+i-10000")
     })

@@ -49,7 +49,7 @@ describe.skipIf(EtcdServer.isMissing)("an etcd of three", () => {
       const proxies = yield* Effect.forEach(servers, ({ port }) => TcpProxy.make(port))
       yield* proxies[0]?.refuse ?? Effect.void
       yield* proxies[1]?.blackHole() ?? Effect.void
-      for (let n = 0; n < 3; n++) {
+      for (let n = 0; n < 5; n++) {
         yield* Effect.scoped(
           Effect.gen(function* () {
             const client = yield* connect(

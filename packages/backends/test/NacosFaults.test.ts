@@ -341,7 +341,8 @@ describe("Nacos", () => {
         yield* it.faults({ pushedAt: 1, hosts: [] })
         yield* Effect.sleep("700 millis")
         assert.strictEqual(yield* Queue.size(queue), 0)
-      })
+      }),
+      { pushDelay: 500 }
     )
   )
 

@@ -442,7 +442,7 @@ export const suite = <R, E>(
         const queue = yield* follow(orders)
         yield* reset(queue)
         const most = Duration.times(ttl, 0.7)
-        for (let n = 0; n < 2; n++) {
+        for (let n = 0; n < 3; n++) {
           yield* pass(most)
           yield* registry.renew(lease)
         }

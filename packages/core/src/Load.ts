@@ -507,10 +507,7 @@ const costs = new Float64Array(2)
 
 /** From the latency of one of two to its cost. */
 const charge = (self: Load, slot: number, side: number, isTie: boolean, now: number): void => {
-  costs[side] = isTie
-    ? pressure(self, slot, now)
-    : ((costs[side] * (requestsInFlight(self, slot) + 1)) / (usuallyInFlight(self, slot) + 1)) *
-      handicap(self, slot, now)
+  costs[side] = isTie ? pressure(self, slot, now) : costOf(self, slot, costs[side], now)
 }
 
 /**
@@ -529,8 +526,10 @@ export const usuallyInFlight = (self: Load, slot: number): number => self.hot[sl
  * @since 0.1.0
  */
 export const costAlone = (self: Load, slot: number, now: number): number =>
-  ((latency(self, slot, now) * (requestsInFlight(self, slot) + 1)) / (usuallyInFlight(self, slot) + 1)) *
-  handicap(self, slot, now)
+  costOf(self, slot, latency(self, slot, now), now)
+
+const costOf = (self: Load, slot: number, ofAnswer: number, now: number): number =>
+  ((ofAnswer * (requestsInFlight(self, slot) + 1)) / (usuallyInFlight(self, slot) + 1)) * handicap(self, slot, now)
 
 /**
  * Whether two instances take equally long, within the noise.

@@ -132,11 +132,14 @@ describe("BalancedHttpClient with real servers", () => {
     it.live(`F-s3: ${name} executes an order once whose answer leads to where nobody listens`, () =>
       Effect.gen(function* () {
         const dead = yield* RawServer.closedPort
-        const leads: Handle = (_, response) => {
-          response.writeHead(303, { location: `http://127.0.0.1:${dead}/receipt` })
-          response.end()
-        }
-        const servers = yield* Effect.forEach([leads, leads], RawServer.make)
+        // A name may have several addresses, and each of them refuses.
+        const leads =
+          (host: string): Handle =>
+          (_, response) => {
+            response.writeHead(303, { location: `http://${host}:${dead}/receipt` })
+            response.end()
+          }
+        const servers = yield* Effect.forEach([leads("127.0.0.1"), leads("localhost")], RawServer.make)
         const instances = servers.map(({ port }, index) => instance(`i${index}`, port))
         const follows = Layer.effect(
           HttpClient.HttpClient,

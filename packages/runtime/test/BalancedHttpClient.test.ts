@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber, Layer, Stream } from "effect"
-import { HttpBody, HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { HttpBody, HttpClient, HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Policy } from "@muster/core"
 import { BalancedHttpClient } from "@muster/runtime"
@@ -20,6 +20,15 @@ import {
 } from "./fixtures/scriptedClient.ts"
 import { balanced, instance, requestsInFlight } from "./fixtures/staticService.ts"
 import * as Tracing from "./fixtures/tracing.ts"
+
+/** What Node says when each address of a name refuses: the sum has the code of the first, and no address. */
+const refusedAt = (port: number) => (request: HttpClientRequest.HttpClientRequest) => {
+  const errors = ["127.0.0.1", "::1"].map((address) =>
+    Object.assign(new Error("refused"), { code: "ECONNREFUSED", address, port })
+  )
+  const cause = Object.assign(new AggregateError(errors), { code: "ECONNREFUSED" })
+  return Effect.fail(new HttpClientError.TransportError({ request, cause }))
+}
 
 /** Sends until the first instance was asked once more, and gives that answer. */
 const untilFirst = <A, E, R>(asked: ReadonlyArray<{ readonly url: string }>, send: Effect.Effect<A, E, R>) =>
@@ -86,6 +95,16 @@ describe("BalancedHttpClient", () => {
           )
         }).pipe(Effect.provideService(BalancedHttpClient.Services, (host) => host.endsWith(".shop"))),
       [instance("a", 1, "orders.shop")]
+    )
+  )
+
+  it.effect("F-s3: does not send a request again that was refused elsewhere, where a redirect led to", () =>
+    scenario(firstOnly(refusedAt(9)), (asked) =>
+      Effect.gen(function* () {
+        for (const _ of times(20)) yield* Effect.exit(post)
+        assert.strictEqual(asked.length, 20)
+        assert.isAbove(asked.filter(({ url }) => url.includes(":1/")).length, 1)
+      })
     )
   )
 

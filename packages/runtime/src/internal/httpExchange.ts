@@ -115,10 +115,11 @@ const isAbout = (error: object, { hostname, port, protocol }: URL): boolean => {
 
 /** Looks for an error code along the causes, and in each of several addresses that were tried. */
 const someCode = (cause: unknown, is: (code: string, error: object) => boolean): boolean => {
-  if (Predicate.hasProperty(cause, "code") && typeof cause.code === "string") return is(cause.code, cause)
+  // First, because what sums them up has the code of one of them, and no address.
   if (Predicate.hasProperty(cause, "errors") && Array.isArray(cause.errors) && cause.errors.length > 0) {
     return cause.errors.every((error) => someCode(error, is))
   }
+  if (Predicate.hasProperty(cause, "code") && typeof cause.code === "string") return is(cause.code, cause)
   return Predicate.hasProperty(cause, "cause") && someCode(cause.cause, is)
 }
 
