@@ -15,6 +15,8 @@ const world = Effect.fnUntraced(function* (server: EtcdServer.EtcdServer) {
   const all = yield* registrants([server.address], 3)
   const view = yield* follower([server.address])
   yield* view.settled(3)
+  // Who follows may hear of an instance before the instance itself does.
+  yield* registered(all)
   view.sizes.length = 0
   return { all, view }
 })
