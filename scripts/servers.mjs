@@ -3,7 +3,7 @@
 import { spawnSync } from "node:child_process"
 
 const servers = [
-  { name: "etcd", package: "etcd-server", for: ["test", "faults", "bench"] },
+  { name: "etcd", package: "etcd-server", for: ["test", "faults", "bench", "soak"] },
   { name: "dnsmasq", package: "dnsmasq-base", for: ["test", "faults"] }
 ]
 

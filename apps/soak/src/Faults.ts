@@ -32,6 +32,11 @@ const leader = Effect.fnUntraced(function* (members: ReadonlyArray<Member>) {
   return yield* one(members)
 })
 
+const cut = (members: ReadonlyArray<Member>) => ({
+  strike: Effect.forEach(members, ({ proxy }) => proxy.refuse, { discard: true }),
+  heal: Effect.forEach(members, ({ proxy }) => proxy.heal, { discard: true })
+})
+
 const restarted = ({ server }: Member) => ({ strike: server.kill, heal: server.start })
 
 const kinds: Readonly<Record<string, Kind>> = {
@@ -42,19 +47,15 @@ const kinds: Readonly<Record<string, Kind>> = {
       strike: server.pause,
       heal: Effect.andThen(server.resume, server.ready)
     })),
-  cutLinks: (members) =>
-    Effect.succeed({
-      strike: Effect.forEach(members, ({ proxy }) => proxy.refuse, { discard: true }),
-      heal: Effect.forEach(members, ({ proxy }) => proxy.heal, { discard: true })
-    }),
+  cutLinks: (members) => Effect.succeed(cut(members)),
   blackHole: (members) => Effect.map(one(members), ({ proxy }) => ({ strike: proxy.blackHole(), heal: proxy.heal })),
   halfOpen: (members) =>
     Effect.map(one(members), ({ proxy }) => ({ strike: proxy.blackHole("toClient"), heal: proxy.heal })),
-  compact: (members) =>
-    Effect.succeed({
-      strike: Effect.ignore(Operator.compact(members.map(({ server }) => server.address))),
-      heal: Effect.forEach(members, ({ proxy }) => proxy.reset, { discard: true })
-    }),
+  compact: (members) => {
+    const { heal, strike } = cut(members)
+    const compacted = Effect.orDie(Operator.compact(members.map(({ server }) => server.address)))
+    return Effect.succeed({ strike, heal: Effect.andThen(compacted, heal) })
+  },
   wipe: (members) =>
     Effect.succeed({
       strike: Effect.forEach(members, ({ server }) => server.wipe, { concurrency: "unbounded", discard: true }),

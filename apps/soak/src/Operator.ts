@@ -33,23 +33,25 @@ export const leads = (host: string) =>
     Effect.orElseSucceed(() => false)
   )
 
-/** Forgets everything before the newest revision. */
-export const compact = (hosts: ReadonlyArray<string>) =>
-  any(hosts, (host) =>
-    Effect.flatMap(ask(host, "kv/range", { key: base64(prefix) }, Schema.Struct({ header: Header })), ({ header }) =>
-      ask(host, "kv/compaction", { revision: header.revision, physical: true }, Schema.Unknown)
-    )
+const range = { key: base64(prefix), range_end: base64(`${prefix.slice(0, -1)}0`) }
+const Keys = Schema.Struct({ kvs: Schema.optionalKey(Schema.Array(Schema.Struct({ key: Schema.String }))) })
+const Written = Schema.Struct({ header: Header })
+
+/** Writes an entry once more as it is, twice, and forgets everything before: whoever did not hear of it cannot go on. */
+export const compact = Effect.fnUntraced(function* (hosts: ReadonlyArray<string>) {
+  const { kvs = [] } = yield* any(hosts, (host) => ask(host, "kv/range", { ...range, limit: 1, keys_only: true }, Keys))
+  const again = { key: kvs[0]?.key, ignore_value: true, ignore_lease: true }
+  const write = any(hosts, (host) => ask(host, "kv/put", again, Written))
+  const { header } = yield* Effect.andThen(write, write)
+  yield* any(hosts, (host) =>
+    ask(host, "kv/compaction", { revision: header.revision, physical: true }, Schema.Struct({ header: Schema.Unknown }))
   )
+})
 
 /** The listing: as lines to compare, and the revisions with which the entries were written. */
 export const listing = (hosts: ReadonlyArray<string>) =>
   any(hosts, (host) =>
-    ask(
-      host,
-      "kv/range",
-      { key: base64(prefix), range_end: base64(`${prefix.slice(0, -1)}0`) },
-      Schema.Struct({ kvs: Schema.optionalKey(Schema.Array(Entry)) })
-    )
+    ask(host, "kv/range", range, Schema.Struct({ kvs: Schema.optionalKey(Schema.Array(Entry)) }))
   ).pipe(
     Effect.flatMap(({ kvs = [] }) =>
       Effect.map(

@@ -21,8 +21,10 @@ export const make = Effect.fnUntraced(function* (
   violation: (what: string) => void
 ) {
   let events = 0
+  let fullReads = 0
   const record = (_: Endpoint.ServiceName, event: DiscoveryState.Event) => {
     events++
+    if (event._tag === "Reset") fullReads++
     history.hear(name, event)
   }
   const layer = Discovery.layer.pipe(
@@ -69,7 +71,7 @@ export const make = Effect.fnUntraced(function* (
     }
   }
 
-  return { name, sees, events: () => events }
+  return { name, sees, events: () => events, fullReads: () => fullReads }
 })
 
 /** An endpoint as a line to compare. */

@@ -5,7 +5,7 @@
  * The last line of standard output is one line of JSON; exit code 1 on any violation.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Clock, Console, Duration, Effect, Exit, Option, Random, References, Schedule, Scope } from "effect"
+import { Clock, Console, Duration, Effect, Exit, Option, Random, References, Schedule, Schema, Scope } from "effect"
 import { Command, Flag } from "effect/cli"
 import { type Endpoint, Policy } from "@muster/core"
 import * as EtcdServer from "../../../packages/backends/test/fixtures/EtcdServer.ts"
@@ -133,12 +133,18 @@ const soak = Effect.fnUntraced(function* (minutes: number, seed: number) {
     const fault = yield* seeded(Faults.draw(members))
     const which = yield* seeded(Random.nextIntBetween(0, registrants - 1))
     faults[fault.name] = (faults[fault.name] ?? 0) + 1
+    const readBefore = witnesses.map(({ fullReads }) => fullReads())
     yield* fault.strike
     if (fault.name === "wipe") history.forget()
     yield* Effect.all([Effect.sleep(fault.lasts), fleet.replace(which)], { concurrency: 2, discard: true })
     yield* fault.heal
     const { took, last } = yield* until(disagreement, convergence, `after ${fault.name} #${checks}`)
     yield* until(absence, returned, `after ${fault.name} #${checks}`)
+    if (fault.name === "compact") {
+      witnesses.forEach(({ fullReads, name }, index) => {
+        if (fullReads() === readBefore[index]) violation(`${name}: went on past what was compacted`)
+      })
+    }
     history.check()
     checks++
     worst = Math.max(worst, took)
@@ -199,10 +205,18 @@ const flat = (all: ReadonlyArray<Footprint>): ReadonlyArray<string> => {
 const command = Command.make(
   "soak",
   {
-    minutes: Flag.Finite("minutes").pipe(Flag.withDefault(10), Flag.withDescription("How long faults go on")),
+    minutes: Flag.Finite("minutes").pipe(
+      Flag.withSchema(Schema.Finite.check(Schema.isGreaterThan(0))),
+      Flag.withDefault(10),
+      Flag.withDescription("How long faults go on")
+    ),
     seed: Flag.Int("seed").pipe(Flag.withDefault(7), Flag.withDescription("Repeats the faults of an earlier run"))
   },
   Effect.fnUntraced(function* ({ minutes, seed }) {
+    if (!EtcdServer.isInstalled) {
+      process.exitCode = 1
+      return yield* Console.error("soak: there is no etcd to run; install it (apt-get install etcd-server)")
+    }
     const verdict = yield* Effect.scoped(soak(minutes, seed)).pipe(
       Effect.provideService(References.MinimumLogLevel, "None")
     )
