@@ -71,10 +71,11 @@ const run = (command, args, options) =>
   new Promise((resolve, reject) => {
     const child = spawn(command, args, options)
     const forward = (signal) => child.kill(signal)
-    process.on("SIGINT", forward).on("SIGTERM", forward)
+    const signals = ["SIGINT", "SIGTERM", "SIGHUP"]
+    for (const signal of signals) process.on(signal, forward)
     child.on("error", reject)
     child.on("close", (code, signal) => {
-      process.off("SIGINT", forward).off("SIGTERM", forward)
+      for (const signal of signals) process.off(signal, forward)
       resolve(code === null ? 128 + constants.signals[signal] : code)
     })
   })

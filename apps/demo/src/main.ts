@@ -180,6 +180,11 @@ const teardown: Runtime.Teardown = (exit, onExit) => {
   return Runtime.defaultTeardown(exit, onExit)
 }
 
+// A terminal that is closed, or a pipe that nobody reads any more, ends a program as a signal does: it cleans up.
+const stop = () => process.kill(process.pid, "SIGTERM")
+process.on("SIGHUP", stop)
+for (const stream of [process.stdout, process.stderr]) stream.on("error", stop)
+
 Command.run(story, { version: "0.1.0" }).pipe(
   // What Muster logs below an error is what these programs show in their own words.
   Effect.provideService(References.MinimumLogLevel, "Error"),

@@ -55,8 +55,7 @@ describe("the story", () => {
   )
 
   it.live.each([
-    // So few requests that one failure in a hundred, which the act allows, is not what is found.
-    { promise: "failed", act: "failing", pace: ["0.2", "--rate", "40"], shows: ({ failed }: Report) => failed },
+    { promise: "failed", act: "failing", pace: ["0.2"], shows: ({ failed }: Report) => failed },
     { promise: "executedTwice", act: "steady", pace: ["0.1"], shows: ({ executedTwice }: Report) => executedTwice },
     {
       promise: "removedWhileServing",
@@ -81,6 +80,7 @@ describe("the story", () => {
   it.live.each([
     { signal: "SIGTERM", leaves: "no process and no folder" },
     { signal: "SIGINT", leaves: "no process and no folder" },
+    { signal: "SIGHUP", leaves: "no process and no folder" },
     { signal: "SIGKILL", leaves: "no process" }
   ] as const)("leaves $leaves behind after $signal", ({ signal }) =>
     Effect.scoped(
@@ -94,6 +94,20 @@ describe("the story", () => {
         yield* noProcessOf(folder)
         if (signal === "SIGKILL") return
         assert.strictEqual(code, 130)
+        assert.isFalse(folderExists(folder))
+      })
+    )
+  )
+
+  it.live("leaves no process and no folder behind when nobody reads it any more", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const story = yield* start(["--acts", "steady"])
+        const folder = yield* folderOf(story)
+        for (const place of places) yield* story.says(new RegExp(`${place}-1 joined`))
+        yield* story.deaf
+        yield* story.ended
+        yield* noProcessOf(folder)
         assert.isFalse(folderExists(folder))
       })
     )

@@ -11,6 +11,7 @@ import type { PhaseReport } from "./Report.ts"
 interface Phase {
   readonly name: string
   readonly figures: Figures
+  failedOrders: number
   minPickable: number
 }
 
@@ -36,7 +37,7 @@ export class Evidence implements Traffic.Listener {
   }
 
   begin(name: string, pickable: number): void {
-    this.#phases.push({ name, figures: new Figures(), minPickable: pickable })
+    this.#phases.push({ name, figures: new Figures(), failedOrders: 0, minPickable: pickable })
     this.look()
   }
 
@@ -70,6 +71,7 @@ export class Evidence implements Traffic.Listener {
       this.lostInKill++
     } else {
       figures.failed++
+      if (errand.kind === "place") open.phase.failedOrders++
       this.#problems.push(`${errand.kind} ${errand.sequence} in ${open.phase.name}: ${problem}`)
     }
   }
@@ -105,10 +107,11 @@ export class Evidence implements Traffic.Listener {
   }
 
   get phases(): ReadonlyArray<PhaseReport> {
-    return this.#phases.map(({ name, figures, minPickable }) => ({
+    return this.#phases.map(({ name, figures, failedOrders, minPickable }) => ({
       name,
       requests: figures.requests,
       failed: figures.failed,
+      failedOrders,
       retried: figures.retried,
       minPickable,
       shares: Object.fromEntries(figures.shares.map(([instance, share]) => [instance, rounded(share, 3)])),
