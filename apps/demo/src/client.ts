@@ -8,7 +8,7 @@
 import { DiscoveryState, Policy } from "@muster/core"
 import { type Endpoint, ServiceName } from "@muster/core/Endpoint"
 import { Discovery, SnapshotFiles } from "@muster/runtime"
-import { Effect, HashMap, Layer, Option, Schema } from "effect"
+import { Effect, FileSystem, HashMap, Layer, Option, Schema } from "effect"
 import * as Backend from "./backend.ts"
 import * as Customer from "./Customer.ts"
 import { Figures } from "./Figures.ts"
@@ -95,9 +95,18 @@ export const run = Effect.fn("client")(function* ({ registry, rate, ...options }
   )
 })
 
+/** A folder that cannot be used is better known now than when the registry is down. */
 const memory = Option.match({
   onNone: () => Layer.empty,
-  onSome: (directory: string) => SnapshotFiles.layer({ directory })
+  onSome: (directory: string) =>
+    Layer.unwrap(
+      FileSystem.FileSystem.use((fs) =>
+        Effect.andThen(fs.makeDirectory(directory, { recursive: true }), fs.access(directory, { writable: true }))
+      ).pipe(
+        Effect.mapError(() => new Trouble({ message: `the folder ${directory} cannot be written` })),
+        Effect.as(SnapshotFiles.layer({ directory }))
+      )
+    )
 })
 
 /** What the requests came to, all of them and the last ones. */

@@ -74,10 +74,14 @@ export const run = Effect.fn("fake")(function* (options: Options) {
   return yield* Effect.never
 }, Effect.scoped)
 
-/** Fails where somebody listens already. */
+/** Fails where nobody can listen, or somebody does already. */
 export const free = (port: number) =>
   Effect.callback<void, Trouble>((resume) => {
+    const fail = (why: string) => resume(Effect.fail(new Trouble({ message: `${host}:${port} ${why}` })))
+    if (port > 65_535) return fail("is no port: gRPC is 1000 above the port for HTTP")
     const server = createServer()
-    server.once("error", () => resume(Effect.fail(new Trouble({ message: `${host}:${port} is taken` }))))
+    server.once("error", ({ message, name, ...error }) =>
+      fail("code" in error && error.code === "EADDRINUSE" ? "is taken" : `cannot be listened on: ${message}`)
+    )
     server.listen(port, host, () => server.close(() => resume(Effect.void)))
   })

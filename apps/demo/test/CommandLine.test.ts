@@ -2,7 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Path } from "effect"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { createServer } from "node:net"
+import { createServer as createHttpServer } from "node:http"
+import { createServer, type Server } from "node:net"
 import { run } from "./fixtures/program.ts"
 
 /** One line on standard error that begins with our name, nothing else, and exit code 1. */
@@ -15,17 +16,26 @@ const complains = (args: ReadonlyArray<string>, about: RegExp, env: Readonly<Rec
     assert.strictEqual(code, 1)
   })
 
+const portOf = (server: Server) => {
+  const address = server.address()
+  return typeof address === "object" && address !== null ? address.port : 0
+}
+
+/** A server that has nothing to do with any registry; gives its port. */
+const somethingElse = Effect.acquireRelease(
+  Effect.callback<Server>((resume) => {
+    const server = createHttpServer((_, response) => response.writeHead(404).end("<html>not here</html>"))
+    server.listen({ host: "127.0.0.1", port: 0 }, () => resume(Effect.succeed(server)))
+  }),
+  (server) => Effect.sync(() => server.close())
+).pipe(Effect.map(portOf))
+
 const takenPort = Effect.acquireRelease(
   Effect.callback<ReturnType<typeof createServer>>((resume) => {
     const server = createServer().listen({ host: "127.0.0.1", port: 0 }, () => resume(Effect.succeed(server)))
   }),
   (server) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
-).pipe(
-  Effect.map((server) => {
-    const address = server.address()
-    return typeof address === "object" && address !== null ? address.port : 0
-  })
-)
+).pipe(Effect.map(portOf))
 
 describe("the command line", () => {
   it.live.each([
@@ -55,6 +65,28 @@ describe("the command line", () => {
         complains(["server", "--registry", "none", "--port", String(port)], new RegExp(`127.0.0.1:${port}.*taken`))
       )
     )
+  )
+
+  it.live("says that no server can be as high as gRPC would be", () =>
+    complains(["fake", "nacos", "--port", "65000"], /127\.0\.0\.1:66000 is no port/)
+  )
+
+  it.live("says that what answers is no Consul agent", () =>
+    Effect.scoped(
+      Effect.flatMap(somethingElse, (port) =>
+        complains(["--registry", `consul://127.0.0.1:${port}`], new RegExp(`127.0.0.1:${port}: .*no Consul agent`))
+      )
+    )
+  )
+
+  it.live("says that nothing can be remembered in a folder", () =>
+    Effect.gen(function* () {
+      const path = yield* Path.Path
+      const fs = yield* FileSystem.FileSystem
+      const file = path.join(yield* fs.makeTempDirectoryScoped({ prefix: "muster-test-" }), "a-file")
+      yield* fs.writeFileString(file, "")
+      yield* complains(["client", "--registry", "memory:", "--remember", path.join(file, "below")], /a-file.below/)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 
   it.live("says that a registry file cannot be written", () =>

@@ -38,7 +38,10 @@ const make = Effect.fnUntraced(function* (name: string, target: Given) {
       catch: (cause) => new Trouble({ message: `${name}: ${why(cause)}` })
     })
   const registrations = Effect.flatMap(call("GET", `/v1/health/service/${service}`), (text) =>
-    Effect.orDie(Schema.decodeUnknownEffect(Registrations)(text))
+    Effect.mapError(
+      Schema.decodeUnknownEffect(Registrations)(text),
+      () => new Trouble({ message: `${name}: what answers there is no Consul agent` })
+    )
   )
   const wipe = Effect.flatMap(registrations, (all) =>
     Effect.forEach(
