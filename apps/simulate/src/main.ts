@@ -18,6 +18,11 @@ import { scenarios } from "./scenarios.ts"
 import * as Table from "./Table.ts"
 import { measureAll } from "./Threads.ts"
 
+/** What a person can put right: one line on standard error. */
+class Trouble extends Schema.TaggedError<Trouble>()("Trouble", { message: Schema.String }) {
+  override readonly [Runtime.errorReported] = false
+}
+
 class Missed extends Schema.TaggedError<Missed>()("Missed", {}) {
   override readonly [Runtime.errorReported] = false
 }
@@ -82,13 +87,17 @@ const one = Effect.fnUntraced(function* (
   )
   const rows = of(scenario, all)
   const gates = judged(scenario, all)
-  const table = `${scenario.summary}\n\n${Table.measured(rows)}\n\n${Table.verdicts(gates)}\n\npicture: ${picture}`
-  yield* fs.writeFileString(picture, plot(`${scenario.name}: ${scenario.summary}`, rows))
-  yield* json ? Console.error(table) : Console.log(table)
+  const say = json ? Console.error : Console.log
+  yield* say(`${scenario.summary}\n\n${Table.measured(rows)}\n\n${Table.verdicts(gates)}\n`)
+  const drawn = yield* Effect.option(fs.writeFileString(picture, plot(`${scenario.name}: ${scenario.summary}`, rows)))
+  if (Option.isSome(drawn)) yield* say(`picture: ${picture}`)
   if (json) {
     const figures = rows.map((row) => ({ ...row, latencies: undefined, p99: p99(row) }))
-    yield* Console.log(JSON.stringify({ rows: figures, gates, ok: gates.every(({ ok }) => ok) }))
+    // Where nothing was judged, nothing is said.
+    const ok = gates.length > 0 ? gates.every((gate) => gate.ok) : undefined
+    yield* Console.log(JSON.stringify({ rows: figures, gates, ok }))
   }
+  if (Option.isNone(drawn)) return yield* new Trouble({ message: `the picture ${picture} cannot be written` })
 })
 
 const simulate = Command.make(
@@ -120,7 +129,11 @@ const simulate = Command.make(
     )
   },
   Effect.fnUntraced(function* ({ scenario, all, policy, seed, json, plot: picture }) {
-    if (all) return yield* everything
+    if (all) {
+      const others = Option.isSome(scenario) || policy.length > 0 || Option.isSome(seed) || Option.isSome(picture)
+      if (others || json) return yield* new Trouble({ message: "--all takes everything: give it alone" })
+      return yield* everything
+    }
     if (Option.isNone(scenario)) {
       const list = scenarios.map(({ name, summary }) => `  ${name.padEnd(18)} ${summary}`)
       return yield* Console.log(["Say which scenario, or --all:", ...list].join("\n"))
@@ -137,4 +150,8 @@ const simulate = Command.make(
   })
 ).pipe(Command.withDescription("Balance in virtual time, beside models of other balancers and an omniscient oracle"))
 
-Command.run(simulate, { version: "0.1.0" }).pipe(Effect.provide(NodeServices.layer), NodeRuntime.runMain)
+Command.run(simulate, { version: "0.1.0" }).pipe(
+  Effect.tapErrorTag("Trouble", ({ message }) => Console.error(`simulate: ${message}`)),
+  Effect.provide(NodeServices.layer),
+  NodeRuntime.runMain
+)
