@@ -80,8 +80,8 @@ export const free = (port: number) =>
     const fail = (why: string) => resume(Effect.fail(new Trouble({ message: `${host}:${port} ${why}` })))
     if (port > 65_535) return fail("is no port: gRPC is 1000 above the port for HTTP")
     const server = createServer()
-    server.once("error", ({ message, name, ...error }) =>
-      fail("code" in error && error.code === "EADDRINUSE" ? "is taken" : `cannot be listened on: ${message}`)
+    server.once("error", ({ code, message }: NodeJS.ErrnoException) =>
+      fail(code === "EADDRINUSE" ? "is taken" : `cannot be listened on: ${message}`)
     )
     server.listen(port, host, () => server.close(() => resume(Effect.void)))
   })
