@@ -80,9 +80,10 @@ export const settle = (
   const elapsed = attempt.outcome === undefined ? now - attempt.startedAt : 0
   attempt.outcome = outcome
   if (attempt.ended && attempt.member.departed) return
-  const isPlain = Load.isPlain(self.load, slot)
   Load.record(self.load, slot, outcome, elapsed, now)
-  if (!isPlain || !Outcome.isHarmless(outcome)) examine(self, attempt, outcome, elapsed, now, random)
+  if (!Outcome.isHarmless(outcome) || Load.isWatched(self.load, slot)) {
+    examine(self, attempt, outcome, elapsed, now, random)
+  }
 }
 
 /**

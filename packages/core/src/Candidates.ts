@@ -39,8 +39,6 @@ export interface Candidates {
   readonly weights: Array<number>
   /** By slot: the place within its group. */
   readonly places: Array<number>
-  /** The place of the one that was drawn last where all are drawn equally often. */
-  drawn: number
 }
 
 /**
@@ -56,8 +54,7 @@ export const make = (): Candidates => ({
   groups: [],
   even: undefined,
   weights: [],
-  places: [],
-  drawn: 0
+  places: []
 })
 
 /**
@@ -136,9 +133,7 @@ export const isEven = (self: Candidates): boolean => self.even !== undefined
 export const draw = (self: Candidates, random: () => number): number => {
   const { even } = self
   if (even === undefined) return drawByWeight(self, random)
-  const index = (random() * even.length) | 0
-  self.drawn = index
-  return even[index]
+  return even[(random() * even.length) | 0]
 }
 
 const drawByWeight = (self: Candidates, random: () => number): number => {
@@ -171,10 +166,7 @@ export const drawOther = (self: Candidates, first: number, random: () => number)
   const slots = self.even ?? onlyTwo(self)
   if (slots === undefined) return drawUntilOther(self, first, random)
   const index = (random() * (slots.length - 1)) | 0
-  // Mostly it is known where `first` is, without a look at another array.
-  const place = slots[self.drawn] === first ? self.drawn : self.places[first]
-  // Added, because half of the branches would be foreseen wrongly.
-  return slots[index + Number(index >= place)]
+  return slots[index + Number(index >= self.places[first])]
 }
 
 const onlyTwo = ({ groups, size }: Candidates): ReadonlyArray<number> | undefined =>

@@ -208,6 +208,14 @@ export const watch = (self: Load, slot: number, on: boolean): void => mark(self,
  */
 export const isPlain = (self: Load, slot: number): boolean => self.hot[slot * hotStride + marks] === 0
 
+/**
+ * Whether somebody wants to look at each outcome of an instance.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const isWatched = (self: Load, slot: number): boolean => has(self, slot, watched)
+
 const mark = (self: Load, slot: number, bit: number, on: boolean): void => {
   const cell = slot * hotStride + marks
   self.hot[cell] = on ? self.hot[cell] | bit : self.hot[cell] & ~bit
@@ -251,19 +259,16 @@ export const end = (self: Load, slot: number): void => {
  * @category combinators
  * @since 0.1.0
  */
-export const record = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): void =>
-  outcome._tag === "Succeeded" && isPlain(self, slot)
-    ? recordPlain(self, slot * hotStride, elapsed, now)
-    : recordClosely(self, slot, outcome, elapsed, now)
-
-/** The answer of an instance of which nothing else has to be known: it has answered more than `memory` times. */
-const recordPlain = (self: Load, base: number, elapsed: number, now: number): void => {
+export const record = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): void => {
   const { hot, options } = self
+  const base = slot * hotStride
+  const answered = outcome._tag === "Succeeded"
+  if (answered) observe(self, base, now)
   const gain = Math.max(1 - decay((now - hot[base + updatedAt]) / options.tau), 1 / options.memory)
+  if (!answered || hot[base + marks] > 0) return recordClosely(self, slot, outcome, elapsed, now)
   hot[base + expected] += (elapsed - hot[base + expected]) * gain
   hot[base + usual] += (Math.max(0, hot[base + inFlight] - 1) - hot[base + usual]) * gain
   hot[base + updatedAt] = now
-  observe(self, base, now)
 }
 
 const recordClosely = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): void => {
@@ -279,7 +284,6 @@ const recordClosely = (self: Load, slot: number, outcome: Outcome, elapsed: numb
   hot[base + expected] = after
   const others = Math.max(0, hot[base + inFlight] - 1)
   hot[base + usual] += (others - hot[base + usual]) * Math.max(1 - kept, 1 / options.memory)
-  if (answered) observe(self, base, now)
   judge(self, slot, outcome, since, now)
   hot[base + updatedAt] = now
   if (before <= 0 && after > 0) findTypical(self, now)
@@ -474,13 +478,14 @@ export const compare = (self: Load, one: number, other: number, now: number): Fl
   const { hot, inFlight: ofAll, options, totalWeight } = self
   const first = one * hotStride
   const second = other * hotStride
-  const arePlain = hot[first + marks] + hot[second + marks] === 0
-  if (!arePlain || totalWeight === 0) return compareClosely(self, one, other, now)
   const latency = options.jitter + hot[first + expected] * decay((now - hot[first + updatedAt]) / options.tau)
   const rivals = options.jitter + hot[second + expected] * decay((now - hot[second + updatedAt]) / options.tau)
+  const arePlain = hot[first + marks] + hot[second + marks] === 0
+  if (!arePlain || totalWeight === 0) return compareClosely(self, one, other, now)
   const busy = hot[first + inFlight] + 1
   const rivalsBusy = hot[second + inFlight] + 1
-  if (isSame(self, latency, rivals)) {
+  const limit = 1 + options.noise
+  if (latency <= rivals * limit && rivals <= latency * limit) {
     costs[0] = (busy * totalWeight) / (ofAll * hot[first + weight] + totalWeight)
     costs[1] = (rivalsBusy * totalWeight) / (ofAll * hot[second + weight] + totalWeight)
   } else {

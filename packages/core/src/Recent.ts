@@ -15,8 +15,6 @@ export interface Recent {
   readonly cells: Float64Array
   /** How many choices were made. */
   made: number
-  /** Where the next one is written. */
-  next: number
 }
 
 /**
@@ -53,7 +51,7 @@ const nobody = -1
  * @category constructors
  * @since 0.1.0
  */
-export const make = (): Recent => ({ cells: new Float64Array(length * stride).fill(nobody), made: 0, next: 0 })
+export const make = (): Recent => ({ cells: new Float64Array(length * stride).fill(nobody), made: 0 })
 
 /**
  * Notes what a policy compares for the choice that it is about to make, and what each of the two costs.
@@ -62,12 +60,13 @@ export const make = (): Recent => ({ cells: new Float64Array(length * stride).fi
  * @since 0.1.0
  */
 export const compared = (self: Recent, one: number, other: number, costs: Float64Array): void => {
-  const { cells, next } = self
-  cells[next + first] = one
-  cells[next + firstCost] = costs[0]
-  cells[next + second] = other
-  cells[next + secondCost] = costs[1]
-  cells[next + comparedFor] = self.made
+  const { cells, made } = self
+  const base = (made & (length - 1)) * stride
+  cells[base + first] = one
+  cells[base + firstCost] = costs[0]
+  cells[base + second] = other
+  cells[base + secondCost] = costs[1]
+  cells[base + comparedFor] = made
 }
 
 /**
@@ -77,11 +76,10 @@ export const compared = (self: Recent, one: number, other: number, costs: Float6
  * @since 0.1.0
  */
 export const made = (self: Recent, slot: number, now: number): void => {
-  const { cells, next } = self
-  cells[next + at] = now
-  cells[next + chosen] = slot
-  self.made++
-  self.next = (next + stride) & (length * stride - 1)
+  const { cells } = self
+  const base = (self.made++ & (length - 1)) * stride
+  cells[base + at] = now
+  cells[base + chosen] = slot
 }
 
 /**

@@ -13,10 +13,13 @@ export const twoChoices = (
   now: number,
   random: () => number
 ): number => {
-  const first = Candidates.draw(candidates, random)
-  if (candidates.size === 1) return first
-  if (!Candidates.isEven(candidates)) return uneven(compare, first, candidates, load, now, random)
-  const second = Candidates.drawOther(candidates, first, random)
+  const { even, size } = candidates
+  if (even === undefined || size === 1) return uneven(compare, candidates, load, now, random)
+  const place = (random() * size) | 0
+  const other = (random() * (size - 1)) | 0
+  const first = even[place]
+  // Added, because half of the branches would be foreseen wrongly.
+  const second = even[other + Number(other >= place)]
   const costs = compare(load, first, second, now)
   Recent.compared(load.recent, first, second, costs)
   const winner = costs[1] < costs[0] ? second : first
@@ -34,12 +37,13 @@ const clearly = 4
 
 const uneven = (
   compare: Compare,
-  first: number,
   candidates: Candidates.Candidates,
   load: Load.Load,
   now: number,
   random: () => number
 ): number => {
+  const first = Candidates.draw(candidates, random)
+  if (candidates.size === 1) return first
   const drawn = Candidates.draw(candidates, random)
   const threshold = isAlike(load, first, drawn, now) ? clearly : 1
   const second = drawn === first ? Candidates.drawOther(candidates, first, random) : drawn
