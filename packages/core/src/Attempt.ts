@@ -133,7 +133,10 @@ const probe = (self: Roster.Roster, now: number, repeatable: boolean): Attempt |
   return undefined
 }
 
-/** The earlier ones step aside for one pick; then what is ejected, draining or without weight is better than nothing. */
+/**
+ * The earlier ones step aside for one pick, and so does, unless they were all refused, who asked to be left alone; then
+ * what is ejected, draining or without weight is better than nothing.
+ */
 const pickElsewhere = (
   self: Roster.Roster,
   now: number,
@@ -144,21 +147,29 @@ const pickElsewhere = (
   const wasRefused = after.every(({ outcome }) => outcome?._tag === "Refused")
   const tried = new Set(after.flatMap(({ member }) => (member.departed ? [] : [member.slot])))
   for (const from of [self.inUse, self.ejected, self.reserve]) {
-    const aside = [...tried].filter((slot) => Candidates.has(from, slot))
-    const weights = aside.map((slot) => from.weights[slot])
-    for (const slot of aside) Candidates.remove(from, slot)
-    let slot: number | undefined
+    const aside: Array<readonly [slot: number, weight: number]> = []
+    const step = (slot: number) => {
+      aside.push([slot, from.weights[slot]])
+      Candidates.remove(from, slot)
+    }
+    let chosen: number | undefined
     try {
-      if (from.size > 0) slot = self.options.policy(from, self.load, now, random, key)
+      for (const slot of tried) if (Candidates.has(from, slot)) step(slot)
+      for (let draws = 0; chosen === undefined && from.size > 0 && draws < maxDraws; draws++) {
+        const slot = self.options.policy(from, self.load, now, random, key)
+        if (wasRefused || !Load.isPushedBack(self.load, slot, now)) chosen = slot
+        else step(slot)
+      }
     } finally {
-      aside.forEach((slot, index) => Candidates.add(from, slot, weights[index]))
+      for (const [slot, weight] of aside) Candidates.add(from, slot, weight)
     }
-    if (slot !== undefined && (wasRefused || !Load.isPushedBack(self.load, slot, now))) {
-      return begin(self, slot, now, false)
-    }
+    if (chosen !== undefined) return begin(self, chosen, now, false)
   }
   return undefined
 }
+
+/** Where so many in a row asked to be left alone, the service does; so a retry costs the same however many there are. */
+const maxDraws = 32
 
 /** Where not all is well: what the outcome means for the health of the instance. */
 const examine = (

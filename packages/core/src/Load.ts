@@ -273,6 +273,7 @@ export const record = (self: Load, slot: number, outcome: Outcome, elapsed: numb
 
 const recordClosely = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): void => {
   const { hot, options } = self
+  if (now - self.typicalAt > typicalFor) findTypical(self, now)
   const base = slot * hotStride
   const since = now - hot[base + updatedAt]
   const before = hot[base + expected]
@@ -581,7 +582,7 @@ const isUntried = ({ hot }: Load, base: number): boolean => (hot[base + marks] &
  * was cold; but not within the next requests, or too many of them would find out how it is now.
  */
 const tauOfUntried = ({ growth, hot, options, requests }: Load, base: number): number => {
-  const soonest = (options.requestsToForget * options.window * growth) / requests
+  const soonest = (options.requestsToForget * options.window * growth) / Math.max(requests, growth)
   return Math.min(options.tau, Math.max(options.tau * (hot[base + answers] / options.memory), soonest))
 }
 
@@ -728,6 +729,9 @@ const grown = (cells: Float64Array): Float64Array => {
  */
 export const typicalLatency = ({ options, typical, typicalAt }: Load, now: number): number =>
   typical === 0 ? options.firstEstimate : typical * decay((now - typicalAt) / options.tau)
+
+/** For how long what was typical is taken for what is, in milliseconds. */
+const typicalFor = 1000
 
 /** So many measurements are enough for a median. */
 const sampled = 64

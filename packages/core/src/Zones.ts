@@ -160,7 +160,8 @@ const divided = (
 const zoneOfKey = 1
 
 const divide = (self: Zones, own: string): ReadonlyArray<Part> => {
-  const zones = [...self.zones.values()]
+  // In an order that is the same for all clients, who agree on where a key belongs.
+  const zones = [...self.zones.values()].toSorted((one, other) => (one.name < other.name ? -1 : 1))
   const capacity = zones.reduce((sum, { inUse }) => sum + inUse.total, 0)
   const needs = needsOf(self, own)
   const surplus = (zone: Zone) => zone.inUse.total / capacity - (needs.get(zone.name) ?? 0)

@@ -344,6 +344,30 @@ describe("Roster", () => {
     assert.strictEqual(world.pick([first, second])?.member.id, "d")
   })
 
+  it("retries on the one instance that has not asked to be left alone, whomever the policy draws", () => {
+    const world = setUp(...three, endpoint("d", { port: 4 }))
+    const first = attemptOn(world, "a")
+    for (const name of ["b", "c"]) world.finish(attemptOn(world, name), { _tag: "PushedBack", retryAfter: 5000 })
+    world.finish(first, Outcome.failed)
+    for (let n = 0; n < 100; n++) assert.strictEqual(world.pick([first])?.member.id, "d")
+    assert.strictEqual(world.roster.inUse.size, 4, "those that stepped aside are back")
+  })
+
+  it("F-c1: a probe that is given up at once decides nothing, however long ago the answers began", () => {
+    const world = setUp(...three)
+    for (let n = 0; n < 3000; n++) {
+      const attempt = world.pick()
+      if (attempt !== undefined) world.finish(attempt, Outcome.succeeded, 200)
+    }
+    eject(world, "b")
+    world.world.now += 1000
+    const probe = world.pick()
+    assert.isTrue(probe?.isProbe)
+    if (probe !== undefined) world.finish(probe, Outcome.interrupted, 1)
+    const health = healthOf(world, "b")
+    assert.deepStrictEqual(health?._tag === "Ejected" ? [health.attempt, health.until] : health, [1, world.world.now])
+  })
+
   it("F-c1: counts nothing in flight once every attempt has ended, however often and whenever it ends", () => {
     const world = setUp(...three)
     const random = seeded(2)

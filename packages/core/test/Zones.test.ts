@@ -103,6 +103,18 @@ describe("Zones", () => {
     assert.approximately(shareOf(shares(world), "a"), 1, 1e-9)
   })
 
+  it("sends a key to the same zone from every client, in whichever order they met the zones", () => {
+    const one = seen("a", { a: [1], b: [4], c: [4] })
+    const other = seen("a", { c: [4], a: [1], b: [4] })
+    for (let index = 0; index < 1000; index++) {
+      const [first, second] = [one, other].map(({ all, zoneOf, zones }) => {
+        const chosen = Zones.choose(zones, all, seeded(1), `key-${index}`)
+        return zoneOf[Candidates.at(chosen, 0)]
+      })
+      assert.strictEqual(first, second)
+    }
+  })
+
   it("gives each zone keys from all over the ring", () => {
     const load = Load.make(defaults.load)
     const { all, zones } = seen("a", { a: [1, 1, 1, 1], b: [4, 4], c: [4, 4] })

@@ -6,6 +6,7 @@ import { Policy } from "@muster/core"
 import { BalancedHttpClient } from "@muster/runtime"
 import {
   balancerError,
+  broken,
   firstOnly,
   get,
   ok,
@@ -104,6 +105,39 @@ describe("BalancedHttpClient", () => {
         for (const _ of times(20)) yield* Effect.exit(post)
         assert.strictEqual(asked.length, 20)
         assert.isAbove(asked.filter(({ url }) => url.includes(":1/")).length, 1)
+      })
+    )
+  )
+
+  it.effect.each([
+    { what: "whose connection lost its way after it was sent", code: "EHOSTUNREACH", details: { syscall: "read" } },
+    {
+      what: "that a redirect led to somebody who cannot be reached",
+      code: "UND_ERR_CONNECT_TIMEOUT",
+      details: { message: "Connect Timeout Error (attempted address: elsewhere:9, timeout: 10000ms)" }
+    }
+  ])("F-s3: does not send a request again $what", ({ code, details }) =>
+    scenario(firstOnly(broken(code, details)), (asked) =>
+      Effect.gen(function* () {
+        for (const _ of times(20)) yield* Effect.exit(post)
+        assert.strictEqual(asked.length, 20)
+        assert.isAbove(asked.filter(({ url }) => url.includes(":1/")).length, 1)
+      })
+    )
+  )
+
+  it.effect.each([
+    { what: "that cannot be reached", code: "EHOSTUNREACH", details: { syscall: "connect" } },
+    {
+      what: "that nobody accepts in time",
+      code: "UND_ERR_CONNECT_TIMEOUT",
+      details: { message: "Connect Timeout Error (attempted address: 127.0.0.1:1, timeout: 10000ms)" }
+    }
+  ])("F-s3: sends a request elsewhere $what", ({ code, details }) =>
+    scenario(firstOnly(broken(code, details)), (asked) =>
+      Effect.map(untilFirst(asked, post), (first) => {
+        assert.strictEqual(first.result._tag, "Success")
+        assert.strictEqual(first.asked.length, 2)
       })
     )
   )

@@ -106,11 +106,21 @@ const refusals: ReadonlySet<string> = new Set([
 /** Some clients follow redirects without a word: then the error names another address than the one that was asked. */
 const isAbout = (error: object, { hostname, port, protocol }: URL): boolean => {
   const host = hostname.replace(/^\[|\]$/g, "")
-  const isPort =
-    !Predicate.hasProperty(error, "port") || error.port === Number(port || (protocol === "https:" ? 443 : 80))
+  const dialled = Number(port || (protocol === "https:" ? 443 : 80))
+  // Said of a connection that is there: something may have been sent over it.
+  const isOpen = Predicate.hasProperty(error, "syscall") && (error.syscall === "read" || error.syscall === "write")
+  const isPort = !Predicate.hasProperty(error, "port") || error.port === dialled
   const isAddress = !Predicate.hasProperty(error, "address") || isIP(host) === 0 || error.address === host
   const isName = !Predicate.hasProperty(error, "hostname") || error.hostname === host
-  return isPort && isAddress && isName
+  return !isOpen && isPort && isAddress && isName && isAttempted(error, host, dialled)
+}
+
+/** Of a connection that nobody accepted in time only the message says where it went: to a name, or to its addresses. */
+const isAttempted = (error: object, host: string, port: number): boolean => {
+  const message = Predicate.isError(error) ? error.message.replaceAll(/[[\]]/g, "") : ""
+  const [, several, addresses] = /attempted address(es)?: (.*), timeout/.exec(message) ?? []
+  if (addresses === undefined || (several !== undefined && isIP(host) === 0)) return true
+  return addresses.split(", ").includes(`${host}:${port}`)
 }
 
 /** Looks for an error code along the causes, and in each of several addresses that were tried. */
