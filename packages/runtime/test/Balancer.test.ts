@@ -3,6 +3,7 @@ import {
   Context,
   Duration,
   Effect,
+  Exit,
   Fiber,
   Layer,
   Logger,
@@ -13,7 +14,7 @@ import {
   Stream
 } from "effect"
 import { TestClock } from "effect/testing"
-import { Endpoint, type Outcome, Policy, type Roster } from "@muster/core"
+import { Endpoint, Outcome, Policy, type Roster } from "@muster/core"
 import { Balancer, type BalancerError, ConnectProbe, Discovery } from "@muster/runtime"
 import { endpoint, make, service, settle } from "./fixtures/ScriptedResolver.ts"
 
@@ -93,6 +94,14 @@ const counted = (name: string) =>
     )
   )
 
+/** The ejections so far, and how many are out. */
+const out = Effect.map(Metric.snapshot, (all) =>
+  ["muster_ejections", "muster_ejected_endpoints"].map((name) => {
+    const state = all.find(({ id }) => id === name)?.state
+    return state === undefined ? 0 : "count" in state ? state.count : "value" in state ? state.value : undefined
+  })
+)
+
 describe("Balancer", () => {
   it.effect("gives each request an instance of the service", () =>
     scenario((script, balancer) =>
@@ -101,6 +110,31 @@ describe("Balancer", () => {
         const ports = yield* Effect.forEach(repeat(100), () => balancer.use(service, port))
         assert.deepStrictEqual([...new Set(ports)].toSorted(ascending), [1, 2, 3])
         assert.strictEqual(yield* inFlight(balancer), 0)
+      })
+    )
+  )
+
+  it.effect("counts who is taken out for failing, and shows who is out now: nobody who has left", () =>
+    scenario((script, balancer) =>
+      Effect.gen(function* () {
+        yield* opened(script, balancer, ...three)
+        yield* Effect.forEach(repeat(50), () =>
+          Effect.exit(
+            balancer.use(service, onlyOn("b", Effect.fail("refused")), {
+              classify: (exit) => (Exit.isSuccess(exit) ? Outcome.succeeded : Outcome.refused)
+            })
+          )
+        )
+        assert.deepStrictEqual(yield* out, [1, 1])
+        yield* TestClock.adjust("2 seconds")
+        const probe = yield* started(balancer.use(service, onlyOn("b", Effect.never), { isRepeatable: true }))
+        assert.strictEqual(yield* healthOf(balancer, "b"), "Probing")
+        yield* Fiber.interrupt(probe)
+        assert.strictEqual(yield* healthOf(balancer, "b"), "Ejected")
+        assert.deepStrictEqual(yield* out, [1, 1])
+        yield* script.remove("b")
+        yield* settle
+        assert.deepStrictEqual(yield* out, [1, 0])
       })
     )
   )

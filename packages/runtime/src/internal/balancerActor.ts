@@ -89,10 +89,10 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
   return (service: ServiceName): BalancerActor => {
     const startedAt = clock.monotonicTimeNanosUnsafe()
     const now = () => Number(clock.monotonicTimeNanosUnsafe() - startedAt) / 1e6
-    const report = Report.make(service, context)
+    const report = Report.make(service, context, () => roster.ejected.size)
     const roster: Roster.Roster = Roster.make(options, (event) => {
       if (event._tag === "Left") picks.delete(event.endpoint.id)
-      report.happened(event, roster)
+      report.happened(event)
       hear(event)
     })
     const budget = RetryBudget.make({ ...budgetOptions, window: Duration.toMillis(budgetOptions.window) })

@@ -27,14 +27,20 @@ const outcomes = {
   Interrupted: "interrupted"
 } satisfies Record<Outcome["_tag"], string>
 
-export const make = (service: Endpoint.ServiceName, context: Context.Context<never>) => {
+/** `ejected` says how many are out. */
+export const make = (service: Endpoint.ServiceName, context: Context.Context<never>, ejected: () => number) => {
   const retries = Metric.withAttributes(Metrics.retries, { service })
   const hedges = Metric.withAttributes(Metrics.hedges, { service })
   const retriesRefused = Metric.withAttributes(Metrics.retriesRefused, { service })
   const ejections = Metric.withAttributes(Metrics.ejections, { service })
-  const ejectedEndpoints = Metric.withAttributes(Metrics.ejectedEndpoints, { service })
+  const ejectedEndpoints = Metric.registerUnsafe(
+    Metric.withAttributes(Metrics.ejectedEndpoints, { service }),
+    context,
+    { get: () => ({ value: ejected() }), update: constVoid, modify: constVoid }
+  )
   const restarts = Metric.withAttributes(Metrics.restarts, { service, actor: "Balancer" })
   const requests = new Map<Endpoint.InstanceId, Map<Outcome["_tag"], Tally>>()
+  let isReleased = false
 
   const begin = (instance: Endpoint.InstanceId, tag: Outcome["_tag"]): Tally => {
     const attributes = { service, instance, outcome: outcomes[tag] }
@@ -58,23 +64,23 @@ export const make = (service: Endpoint.ServiceName, context: Context.Context<nev
 
   return {
     settled: ({ departed, id }: Roster.Member, { _tag }: Outcome): void => {
-      if (departed) return
+      if (departed || isReleased) return
       const tally = requests.get(id)?.get(_tag) ?? begin(id, _tag)
       tally.count++
     },
     retried: (): void => retries.updateUnsafe(1, context),
     hedged: (): void => hedges.updateUnsafe(1, context),
     retryRefused: (): void => retriesRefused.updateUnsafe(1, context),
-    happened: (event: Roster.Event, { ejected }: Roster.Roster): void => {
+    happened: (event: Roster.Event): void => {
       if (event._tag === "Left") forget(event.endpoint.id)
-      if (event._tag === "HealthChanged") {
-        if (event.health._tag === "Ejected") ejections.updateUnsafe(1, context)
-        ejectedEndpoints.updateUnsafe(ejected.size, context)
-      }
+      // A probe that was cancelled leaves its instance where it was.
+      if (event._tag !== "HealthChanged" || event.event._tag !== "Failed") return
+      if (event.health._tag === "Ejected") ejections.updateUnsafe(1, context)
     },
     released: (): void => {
+      isReleased = true
       for (const instance of requests.keys()) forget(instance)
-      Metric.removeUnsafe(ejectedEndpoints, context)
+      ejectedEndpoints.remove()
     },
     died: (defect: string) =>
       Effect.andThen(
