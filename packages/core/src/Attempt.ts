@@ -58,7 +58,9 @@ export const pick = (
   }
   const from = self.inUse.size > 0 ? Zones.choose(self.zones, self.inUse, random, key) : self.reserve
   if (from.size === 0) return undefined
-  return begin(self, self.options.policy(from, self.load, now, random, key), now, false)
+  const slot = self.options.policy(from, self.load, now, random, key)
+  const isFree = !Load.isPushedBack(self.load, slot, now)
+  return begin(self, isFree ? slot : (choose(self, from, now, random, key, [slot], false) ?? slot), now, false)
 }
 
 /**
@@ -133,10 +135,7 @@ const probe = (self: Roster.Roster, now: number, repeatable: boolean): Attempt |
   return undefined
 }
 
-/**
- * The earlier ones step aside for one pick, and so does, unless they were all refused, who asked to be left alone; then
- * what is ejected, draining or without weight is better than nothing.
- */
+/** The earlier ones step aside; then what is ejected, draining or without weight is better than nothing. */
 const pickElsewhere = (
   self: Roster.Roster,
   now: number,
@@ -147,28 +146,44 @@ const pickElsewhere = (
   const wasRefused = after.every(({ outcome }) => outcome?._tag === "Refused")
   const tried = new Set(after.flatMap(({ member }) => (member.departed ? [] : [member.slot])))
   for (const from of [self.inUse, self.ejected, self.reserve]) {
-    const aside: Array<readonly [slot: number, weight: number]> = []
-    const step = (slot: number) => {
-      aside.push([slot, from.weights[slot]])
-      Candidates.remove(from, slot)
-    }
-    let chosen: number | undefined
-    try {
-      for (const slot of tried) if (Candidates.has(from, slot)) step(slot)
-      for (let draws = 0; chosen === undefined && from.size > 0 && draws < maxDraws; draws++) {
-        const slot = self.options.policy(from, self.load, now, random, key)
-        if (wasRefused || !Load.isPushedBack(self.load, slot, now)) chosen = slot
-        else step(slot)
-      }
-    } finally {
-      for (const [slot, weight] of aside) Candidates.add(from, slot, weight)
-    }
-    if (chosen !== undefined) return begin(self, chosen, now, false)
+    const slot = choose(self, from, now, random, key, tried, wasRefused)
+    if (slot !== undefined) return begin(self, slot, now, false)
   }
   return undefined
 }
 
-/** Where so many in a row asked to be left alone, the service does; so a retry costs the same however many there are. */
+/**
+ * Whom the policy chooses if those that were `tried` step aside for a moment; and so does, one after the other, who asked
+ * to be left alone, unless that does not matter.
+ */
+const choose = (
+  self: Roster.Roster,
+  from: Candidates.Candidates,
+  now: number,
+  random: () => number,
+  key: string | undefined,
+  tried: Iterable<number>,
+  whoever: boolean
+): number | undefined => {
+  const aside: Array<readonly [slot: number, weight: number]> = []
+  const step = (slot: number) => {
+    aside.push([slot, from.weights[slot]])
+    Candidates.remove(from, slot)
+  }
+  try {
+    for (const slot of tried) if (Candidates.has(from, slot)) step(slot)
+    for (let draws = 0; from.size > 0 && draws < maxDraws; draws++) {
+      const slot = self.options.policy(from, self.load, now, random, key)
+      if (whoever || !Load.isPushedBack(self.load, slot, now)) return slot
+      step(slot)
+    }
+    return undefined
+  } finally {
+    for (const [slot, weight] of aside) Candidates.add(from, slot, weight)
+  }
+}
+
+/** Where so many in a row asked to be left alone, the service does; so a choice costs the same however many there are. */
 const maxDraws = 32
 
 /** Where not all is well: what the outcome means for the health of the instance. */

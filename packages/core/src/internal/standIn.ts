@@ -21,34 +21,49 @@ export const isUnwell = (load: Load.Load, slot: number, now: number): boolean =>
   Load.isPushedBack(load, slot, now) || Load.failureRate(load, slot, now) > 1 / 2
 
 /**
- * A choice that is warming up stands only as often as it is warm compared with its substitute, the cheapest of a few
- * others; and always when that one would be the more expensive even so.
+ * A choice stands, unless the instance is cold, which spares it some requests, or unwell, which spares it all of them as
+ * long as a few others are not worse. `other` is one of those.
  */
-export const standIn = (
+export const spare = (
   compare: Compare,
   choice: number,
-  loser: number,
+  other: number,
   candidates: Candidates.Candidates,
   load: Load.Load,
   now: number,
   random: () => number
 ): number => {
-  let substitute = loser
+  const isWell = !isUnwell(load, choice, now)
+  if (isWell && Load.warmth(load, choice, now) === 1) return choice
+  let substitute = other
   for (let more = Math.min(substitutes, candidates.size - 2); more > 0; more--) {
-    const other = Candidates.drawOther(candidates, choice, random)
-    const costs = compare(load, other, substitute, now)
-    if (costs[0] < costs[1]) substitute = other
+    const another = Candidates.drawOther(candidates, choice, random)
+    const costs = compare(load, another, substitute, now)
+    if (costs[0] < costs[1]) substitute = another
   }
+  if (isWell) return whileCold(compare, choice, substitute, load, now, random)
+  const costs = compare(load, substitute, choice, now)
+  return costs[0] < costs[1] ? substitute : choice
+}
+
+const substitutes = 3
+
+/** As often as it is warm compared with its substitute; and always when that one would be the more expensive even so. */
+const whileCold = (
+  compare: Compare,
+  choice: number,
+  substitute: number,
+  load: Load.Load,
+  now: number,
+  random: () => number
+): number => {
   const warmth = Load.warmth(load, choice, now) / Load.warmth(load, substitute, now)
   if (random() < warmth) return choice
   const costs = compare(load, choice, substitute, now)
   return costs[1] * warmth > costs[0] ? choice : substitute
 }
 
-/**
- * A choice that was made without a look at load stands unless the instance is cold, which spares it some requests, or
- * unwell, which spares it all of them as long as a few others are not worse.
- */
+/** The same for a choice that was made without a look at load. */
 export const unlessSpared = (
   choice: number,
   candidates: Candidates.Candidates,
@@ -56,16 +71,7 @@ export const unlessSpared = (
   now: number,
   random: () => number
 ): number => {
-  const isWell = !isUnwell(load, choice, now)
-  if (candidates.size === 1 || (isWell && Load.warmth(load, choice, now) === 1)) return choice
+  if (candidates.size === 1 || Load.isPlain(load, choice)) return choice
   const other = Candidates.drawOther(candidates, choice, random)
-  if (isWell) return standIn(pressures, choice, other, candidates, load, now, random)
-  let best = other
-  for (let more = Math.min(substitutes, candidates.size - 2); more > 0; more--) {
-    const another = Candidates.drawOther(candidates, choice, random)
-    if (Load.pressure(load, another, now) < Load.pressure(load, best, now)) best = another
-  }
-  return Load.pressure(load, best, now) < Load.pressure(load, choice, now) ? best : choice
+  return spare(pressures, choice, other, candidates, load, now, random)
 }
-
-const substitutes = 3

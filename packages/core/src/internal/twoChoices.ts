@@ -4,7 +4,7 @@
 import * as Candidates from "../Candidates.ts"
 import * as Load from "../Load.ts"
 import * as Recent from "../Recent.ts"
-import { type Compare, standIn } from "./standIn.ts"
+import { type Compare, spare } from "./standIn.ts"
 
 export const twoChoices = (
   compare: Compare,
@@ -24,7 +24,7 @@ export const twoChoices = (
   Recent.compared(load.recent, first, second, costs)
   const winner = costs[1] < costs[0] ? second : first
   if (Load.isPlain(load, winner)) return winner
-  return unlessCold(compare, winner, first + second - winner, candidates, load, now, random)
+  return spare(compare, winner, first + second - winner, candidates, load, now, random)
 }
 
 /**
@@ -51,20 +51,9 @@ const uneven = (
   Recent.compared(load.recent, first, second, costs)
   const isCheaper = costs[1] * threshold < costs[0]
   return isCheaper
-    ? unlessCold(compare, second, first, candidates, load, now, random)
-    : unlessCold(compare, first, second, candidates, load, now, random)
+    ? spare(compare, second, first, candidates, load, now, random)
+    : spare(compare, first, second, candidates, load, now, random)
 }
-
-const unlessCold = (
-  compare: Compare,
-  winner: number,
-  loser: number,
-  candidates: Candidates.Candidates,
-  load: Load.Load,
-  now: number,
-  random: () => number
-): number =>
-  Load.warmth(load, winner, now) === 1 ? winner : standIn(compare, winner, loser, candidates, load, now, random)
 
 const isAlike = (load: Load.Load, first: number, drawn: number, now: number): boolean =>
   drawn === first || Load.isAlike(load, first, drawn, now)

@@ -1,6 +1,6 @@
 import * as Candidates from "../Candidates.ts"
 import * as Reports from "../internal/reports.ts"
-import { isUnwell, standIn, unlessSpared } from "../internal/standIn.ts"
+import { isUnwell, spare, unlessSpared } from "../internal/standIn.ts"
 import * as Load from "../Load.ts"
 import type { Policy } from "../Pick.ts"
 import * as Recent from "../Recent.ts"
@@ -32,8 +32,7 @@ export const hotCold: Policy = (candidates, load, now, random) => {
   }
   if (loser === best) return unlessSpared(best, candidates, load, now, random)
   Recent.compared(load.recent, best, loser, Load.compare(load, best, loser, now))
-  if (Load.warmth(load, best, now) === 1) return best
-  return standIn(Load.compare, best, loser, candidates, load, now, random)
+  return spare(Load.compare, best, loser, candidates, load, now, random)
 }
 
 /** Prequal's synchronous mode looks at 3 to 5. */
