@@ -458,6 +458,20 @@ describe("Local, its faults", () => {
     })
   )
 
+  it.effect("F-local-h: lists nobody for much longer than his time to live, however seldom anybody looks", () =>
+    Effect.gen(function* () {
+      const seldom = Duration.seconds(5)
+      yield* Effect.gen(function* () {
+        yield* register(1)
+        const queue = yield* watch(orders)
+        yield* reset(queue)
+        yield* pass(Duration.sum(ttl, Duration.times(seldom, 2)))
+        assert.strictEqual(Queue.sizeUnsafe(queue), 1)
+        assert.deepStrictEqual(told(yield* changed(queue)), ["-i-1"])
+      }).pipe(Effect.provide(layer), Effect.provideService(Policy.Poll, seldom))
+    })
+  )
+
   test(
     "F-local-i: what a person changes in the file by hand is seen, skipped if it cannot be read, and repaired",
     Effect.gen(function* () {
