@@ -562,6 +562,23 @@ describe("Local", () => {
     })
   )
 
+  test(
+    "takes any time to live, and refuses for good what the file does not take",
+    Effect.gen(function* () {
+      const registry = yield* Registry.Registry
+      for (const [n, lifetime] of [Duration.millis(10_000.5), Duration.infinity].entries()) {
+        const lease = yield* registry.register(instance(n), lifetime)
+        yield* registry.renew(lease)
+      }
+      yield* pass(Duration.seconds(15))
+      assert.deepStrictEqual(yield* list(orders), [instance(1).address])
+      yield* sql((file) => file.exec("CREATE TRIGGER no BEFORE INSERT ON leases BEGIN SELECT RAISE(ABORT, 'no'); END"))
+      const error = yield* Effect.flip(register(2))
+      assert.deepStrictEqual([error.reason._tag, error.isTransient], ["Unreadable", false])
+      assert.deepStrictEqual(yield* list(orders), [instance(1).address])
+    })
+  )
+
   it.effect("makes no file and no folder before somebody registers", () =>
     Effect.gen(function* () {
       const { folder, path } = yield* Place
