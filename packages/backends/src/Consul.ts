@@ -102,14 +102,16 @@ const make = (options: Options): Layer.Layer<Registry | Resolver, never, Http.Ht
 
 /**
  * Asks again and again, each time behind the index of the answer before. One that went back belongs to another history,
- * where a wait behind the old index could last for ever, so the next question does not wait.
+ * where a wait behind the old index could last for ever, so the next question does not wait. An answer without an index,
+ * which some gateways take out, is told whatever it says.
  */
 const follow = (agent: Agent.Agent, service: ServiceName, pace: Effect.Effect<void>) =>
   Stream.paginate(0n, (behind) =>
     Effect.andThen(pace, agent.list(service, behind)).pipe(
       Effect.map(({ endpoints, index, skipped }) => {
         const cursor = Cursor.make(String(index))
-        const changes: ReadonlyArray<Change> = index === behind ? [] : [{ _tag: "Reset", endpoints, skipped, cursor }]
+        const isNews = index === 0n || index !== behind
+        const changes: ReadonlyArray<Change> = isNews ? [{ _tag: "Reset", endpoints, skipped, cursor }] : []
         return [changes, Option.some(index < behind ? 0n : index)] as const
       })
     )

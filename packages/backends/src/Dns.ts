@@ -39,7 +39,7 @@ export interface Options {
   readonly port?: number | undefined
   /** Only these addresses. Default: both, and both have to be answered. */
   readonly family?: "IPv4" | "IPv6" | undefined
-  /** The name servers. Default: those of the system. */
+  /** The name servers, each by its IP address. Default: those of the system. */
   readonly nameServers?: ReadonlyArray<Target.Address> | undefined
 }
 

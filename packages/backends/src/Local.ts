@@ -40,6 +40,8 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const registry = `local:${path}`
   const poll = yield* Policy.Poll
   const sweep = yield* Policy.Sweep
+  /** Looks that are further apart than this were held up. */
+  const longest = Duration.toMillis(Duration.max(sweep, poll)) * 2
   const file = yield* File.make(path)
   const notice = RevisionLog.makeNotice()
   const { check, ...port } = yield* Leases.make(file, registry, notice.notify)
@@ -50,7 +52,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     const now = Number((yield* Clock.monotonicTimeNanos) / 1_000_000n)
     if (now - observed.lookedAt < Duration.toMillis(sweep)) return
     const beats = yield* file.read((tables) => tables.beats())
-    const { observed: next, over } = Expiry.look(observed, beats, now, 2 * Duration.toMillis(sweep))
+    const { observed: next, over } = Expiry.look(observed, beats, now, longest)
     observed = next
     if (over.length === 0) return
     yield* file.write((tables) => over.forEach(tables.expire))

@@ -22,6 +22,8 @@ const impatient = Layer.mergeAll(
   Layer.succeed(Policy.Heartbeat, Duration.millis(500)),
   Layer.succeed(Policy.CallDeadline, Duration.seconds(1))
 )
+/** For what is about what is noticed from one heartbeat to the next. */
+const attentive = Layer.merge(patient, Layer.succeed(Policy.Heartbeat, Duration.millis(500)))
 const consul = (to: Agent, options: Consul.Options = {}, n = 0, patience: Layer.Layer<never> = patient) =>
   Consul.layer({ agent: { host: "127.0.0.1", port: to.ports[n] ?? 0 }, ...options }).pipe(Layer.provide(patience))
 
@@ -150,7 +152,7 @@ describe("Consul", () => {
   )
 
   for (const index of ["0", null, "nonsense"]) {
-    it.live(`does not spin when the index is ${index}`, () =>
+    it.live(`follows and does not spin when the index is ${index}`, () =>
       withAgent(
         Effect.fnUntraced(function* (agent) {
           yield* register(instance(1))
@@ -158,6 +160,10 @@ describe("Consul", () => {
           yield* requests(agent)
           yield* Effect.scoped(Effect.andThen(watch(orders), Effect.sleep("1 seconds")))
           assert.isBelow((yield* requests(agent)).length, 12)
+          const queue = yield* watch(orders)
+          assert.deepStrictEqual(ids(yield* reset(queue)), ["i-1"])
+          yield* register(instance(2))
+          yield* takeUntil(["i-1", "i-2"], reset(queue))
         })
       )
     )
@@ -376,11 +382,11 @@ describe("Consul", () => {
             (yield* list).endpoints.map(({ address }) => address),
             [newer.address]
           )
-        }).pipe(Effect.provide(consul(it, {}, 1, impatient)))
+        }).pipe(Effect.provide(consul(it, {}, 1, attentive)))
         yield* Effect.sleep("550 millis")
         yield* fails(renew(lease), "Superseded", /started later/)
         yield* fails(register(older), "Superseded", /started later/)
-      }).pipe(Effect.provide(consul(it, {}, 0, impatient)))
+      }).pipe(Effect.provide(consul(it, {}, 0, attentive)))
     })
   )
 

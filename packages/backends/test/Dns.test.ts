@@ -203,6 +203,13 @@ describe("Dns", () => {
     )
   }
 
+  it.live("says which name server is no address, for good", () =>
+    Effect.gen(function* () {
+      const error = yield* fails(list, "Unreadable", /ns\.test:53; a name server is given by its IP address/)
+      assert.isFalse(error.isTransient)
+    }).pipe(Effect.provide(services({ host: "ns.test", port: 53 })))
+  )
+
   it.live("goes on to the next name server when one does not answer", () =>
     Effect.gen(function* () {
       const silent = yield* NameServer.failing(undefined)

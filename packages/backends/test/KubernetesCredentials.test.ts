@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto"
 import { mkdirSync, readFileSync } from "node:fs"
 import { createServer as createHttpServer } from "node:http"
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
+import { inspect } from "node:util"
 import { Context, Duration, Effect, Layer, Result, Schedule, flow } from "effect"
 import { assert, describe, it } from "@effect/vitest"
 import { Policy, Resolver, Target } from "@muster/core"
@@ -270,6 +271,18 @@ describe("Kubernetes, credentials", () => {
         const before = tunnels
         yield* Effect.scoped(seeing(kubeconfig(undefined, { "proxy-url": proxy })))
         assert.isAbove(tunnels, before)
+      }
+    })
+  )
+
+  it.live("refuses a proxy that it does not speak to, without telling its password", () =>
+    Effect.gen(function* () {
+      const { kubeconfig } = yield* start
+      for (const scheme of ["socks4", "socks5h", "ftp"]) {
+        const error = yield* failing(kubeconfig(undefined, { "proxy-url": `${scheme}://user:secret@127.0.0.1:1` }))
+        assert.strictEqual(error.reason._tag, "Unreadable", error.message)
+        assert.include(error.message, "the proxy-url of the kubeconfig")
+        assert.notInclude(inspect(error, { depth: 9 }), "secret")
       }
     })
   )

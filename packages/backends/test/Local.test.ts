@@ -5,6 +5,7 @@ import {
   Context,
   Duration,
   Effect,
+  Exit,
   Fiber,
   Layer,
   Option,
@@ -18,7 +19,7 @@ import Fs from "node:fs"
 import { syncBuiltinESMExports } from "node:module"
 import * as Path from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import { Policy, Registry, type RegistryError, Resolver } from "@muster/core"
+import { Endpoint, Policy, Registry, type RegistryError, Resolver } from "@muster/core"
 import * as Local from "@muster/backends/Local"
 import { layer, layerWithoutFile, Place, sql } from "./fixtures/localFile.ts"
 import {
@@ -36,6 +37,7 @@ import {
   watch
 } from "./RegistryContract.ts"
 
+const bills = Endpoint.ServiceName.make("bills")
 const ttl = Duration.seconds(10)
 const poll = Duration.millis(250)
 
@@ -83,6 +85,22 @@ const another = Effect.gen(function* () {
     context
   }
 })
+
+/** No folder can be watched for as long as the scope lives. */
+const unwatchable = Effect.acquireRelease(
+  Effect.sync(() => {
+    const spy = vi.spyOn(Fs, "watch").mockImplementation(() => {
+      throw new Error("ENOSPC: System limit for number of file watchers reached")
+    })
+    syncBuiltinESMExports()
+    return spy
+  }),
+  (spy) =>
+    Effect.sync(() => {
+      spy.mockRestore()
+      syncBuiltinESMExports()
+    })
+)
 
 const register = (n: number) => Effect.flatMap(Registry.Registry, (registry) => registry.register(instance(n), ttl))
 const cursorNow = Effect.map(Effect.scoped(Effect.flatMap(watch(orders), reset)), ({ cursor }) => cursor)
@@ -302,6 +320,24 @@ describe("Local, its faults", () => {
   }
 
   test(
+    "F-local-c: tells the watches that run of a loss that somebody else's call noticed first",
+    Effect.gen(function* () {
+      const { path } = yield* Place
+      yield* register(1)
+      yield* unwatchable
+      const { context } = yield* another
+      const queue = yield* watch(orders).pipe(Effect.provide(context))
+      yield* reset(queue)
+      const failing = yield* Effect.forkChild(watchFails(Queue.take(queue)))
+      Fs.rmSync(path)
+      const early = yield* watch(bills).pipe(Effect.provide(context))
+      assert.strictEqual(yield* watchFails(Queue.take(early)), "Unavailable")
+      yield* pass(Duration.times(poll, 4))
+      assert.deepStrictEqual(failing.pollUnsafe(), Exit.succeed("Unavailable"))
+    })
+  )
+
+  test(
     "F-local-c: sets an old backup that was put back aside, and everybody registers in a new file",
     Effect.gen(function* () {
       const { path } = yield* Place
@@ -422,6 +458,20 @@ describe("Local, its faults", () => {
     })
   )
 
+  it.effect("F-local-h: lists nobody for much longer than his time to live, however seldom anybody looks", () =>
+    Effect.gen(function* () {
+      const seldom = Duration.seconds(5)
+      yield* Effect.gen(function* () {
+        yield* register(1)
+        const queue = yield* watch(orders)
+        yield* reset(queue)
+        yield* pass(Duration.sum(ttl, Duration.times(seldom, 2)))
+        assert.strictEqual(Queue.sizeUnsafe(queue), 1)
+        assert.deepStrictEqual(told(yield* changed(queue)), ["-i-1"])
+      }).pipe(Effect.provide(layer), Effect.provideService(Policy.Poll, seldom))
+    })
+  )
+
   test(
     "F-local-i: what a person changes in the file by hand is seen, skipped if it cannot be read, and repaired",
     Effect.gen(function* () {
@@ -500,10 +550,7 @@ describe("Local", () => {
       const other = yield* another
       yield* other.registry.register(instance(1), ttl)
       assert.deepStrictEqual(told(yield* changed(queue)), ["+i-1:1"])
-      const unwatched = vi.spyOn(Fs, "watch").mockImplementation(() => {
-        throw new Error("ENOSPC: System limit for number of file watchers reached")
-      })
-      syncBuiltinESMExports()
+      yield* unwatchable
       const poller = yield* another
       const polled = yield* watch(orders).pipe(Effect.provide(poller.context))
       yield* reset(polled)
@@ -512,8 +559,23 @@ describe("Local", () => {
       assert.deepStrictEqual(yield* Queue.poll(polled), Option.none())
       yield* pass(poll)
       assert.deepStrictEqual(told(yield* changed(polled)), ["+i-2:1"])
-      unwatched.mockRestore()
-      syncBuiltinESMExports()
+    })
+  )
+
+  test(
+    "takes any time to live, and refuses for good what the file does not take",
+    Effect.gen(function* () {
+      const registry = yield* Registry.Registry
+      for (const [n, lifetime] of [Duration.millis(10_000.5), Duration.infinity].entries()) {
+        const lease = yield* registry.register(instance(n), lifetime)
+        yield* registry.renew(lease)
+      }
+      yield* pass(Duration.seconds(15))
+      assert.deepStrictEqual(yield* list(orders), [instance(1).address])
+      yield* sql((file) => file.exec("CREATE TRIGGER no BEFORE INSERT ON leases BEGIN SELECT RAISE(ABORT, 'no'); END"))
+      const error = yield* Effect.flip(register(2))
+      assert.deepStrictEqual([error.reason._tag, error.isTransient], ["Unreadable", false])
+      assert.deepStrictEqual(yield* list(orders), [instance(1).address])
     })
   )
 

@@ -32,7 +32,7 @@ export interface Access {
   readonly partition: string | undefined
 }
 
-/** All passing instances of a service, what they were read from, and the index to wait behind. */
+/** All passing instances of a service, what they were read from, and the index to wait behind: 0 where none was told. */
 export interface Listing extends NonNullable<ReturnType<typeof Wire.listing>> {
   readonly text: string
   readonly index: bigint
@@ -171,11 +171,9 @@ const write = ({ service }: Endpoint) => `service "${service}" { policy = "write
 const isUnknown = ({ status, text }: Http.Answer) =>
   status === 404 || (status === 500 && /unknown (check|service)|does not have associated TTL/i.test(text))
 
-/** Never 0, which would not wait. */
 const indexOf = ({ headers }: Http.Answer): bigint => {
   const header = headers["x-consul-index"]
-  const index = typeof header === "string" && /^\d+$/.test(header) ? BigInt(header) : 1n
-  return index > 0n ? index : 1n
+  return typeof header === "string" && /^\d+$/.test(header) ? BigInt(header) : 0n
 }
 
 const readRule = (service: ServiceName) =>

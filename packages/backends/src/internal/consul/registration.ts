@@ -10,7 +10,6 @@ import * as Cache from "effect/Cache"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import { Endpoint, type ServiceName } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
@@ -18,42 +17,54 @@ import type { Lease } from "@muster/core/Registry"
 import { EntryMissing, LeaseLost, type RegistryError } from "@muster/core/RegistryError"
 import * as Claim from "../claim.ts"
 import * as Entry from "../entry.ts"
+import * as Http from "../http.ts"
 import type { Agent, Listing } from "./agent.ts"
 
 /** Services whose claims are remembered at once. */
 const services = 1000
 
-/** A listing, and the claims that were found in it. */
-interface Claims {
-  readonly listing: Listing
-  readonly byId: ReadonlyMap<string, Endpoint>
-}
+type Claims = ReadonlyMap<string, Endpoint>
 
-const noClaims: Claims["byId"] = new Map()
+const noClaims: Claims = new Map()
 
 /** The calls of the write port. */
 export const make = Effect.fnUntraced(function* (agent: Agent) {
   const clock = yield* Clock.Clock
   /** Until when each lease that we hold is known to live, in milliseconds. */
   const deadlines = new Map<string, number>()
-  const read = new Map<ServiceName, Claims>()
-  /** The claims of all agents, which are mostly what they were before; an agent that cannot tell is no reason to fail. */
-  const claims = yield* Cache.make({
-    capacity: services,
-    timeToLive: yield* Policy.Heartbeat,
-    lookup: (service: ServiceName) =>
-      Effect.map(Effect.option(agent.list(service, 0n, read.get(service)?.listing)), (found) => {
-        if (Option.isNone(found)) return noClaims
-        const before = read.get(service)
-        if (before?.listing.text === found.value.text) return before.byId
-        const byId = new Map<string, Endpoint>(found.value.endpoints.map((endpoint) => [endpoint.id, endpoint]))
-        if (read.size >= services) read.clear()
-        read.set(service, { listing: found.value, byId })
-        return byId
-      })
-  })
-
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+  /** Listings, and the claims that were found in them: mostly what they were before. */
+  const read = new Map<ServiceName, { readonly listing: Listing; readonly claims: Claims }>()
+  const claimsIn = (service: ServiceName, listing: Listing) => {
+    const before = read.get(service)
+    if (before?.listing.text === listing.text) return before.claims
+    const claims = new Map<string, Endpoint>(listing.endpoints.map((endpoint) => [endpoint.id, endpoint]))
+    if (read.size >= services) read.clear()
+    read.set(service, { listing, claims })
+    return claims
+  }
+
+  /** The part of a call's time that a look for claims may take, twice at most. */
+  const patience = Duration.times(yield* Http.callDeadline, 1 / 3)
+  /** The claims of all agents, and when they were read; an agent that cannot tell in time is no reason to fail. */
+  const lookups = yield* Cache.make({
+    capacity: services,
+    lookup: (service: ServiceName) =>
+      agent.list(service, 0n, read.get(service)?.listing).pipe(
+        Effect.map((listing) => claimsIn(service, listing)),
+        Effect.timeout(patience),
+        Effect.orElseSucceed(() => noClaims),
+        Effect.map((claims) => ({ claims, at: now() }))
+      )
+  })
+  const heartbeat = Duration.toMillis(yield* Policy.Heartbeat)
+  /** What was read within the last heartbeat: by the monotonic clock, while a cache itself forgets by the wall clock. */
+  const recentClaims = (service: ServiceName) =>
+    Effect.andThen(
+      Cache.invalidateWhen(lookups, service, ({ at }) => now() - at >= heartbeat),
+      Cache.get(lookups, service)
+    )
 
   const superseded = (claim: Endpoint, held: Endpoint) => agent.failure(claim, Claim.superseded(held))
   const isHeld = (lease: Lease) => now() < (deadlines.get(lease.id) ?? 0)
@@ -65,10 +76,10 @@ export const make = Effect.fnUntraced(function* (agent: Agent) {
 
   /** What is remembered may be over by now: before anybody is sent away for good, the catalog is asked again. */
   const yieldToOtherAgents = (claim: Endpoint) =>
-    Effect.flatMap(Cache.get(claims, claim.service), (byId) => {
-      const held = byId.get(claim.id)
+    Effect.flatMap(recentClaims(claim.service), ({ claims }) => {
+      const held = claims.get(claim.id)
       if (held === undefined || !Claim.outranks(held, claim)) return Effect.void
-      return Effect.flatMap(Cache.refresh(claims, claim.service), (byId) => yieldTo(claim, byId.get(claim.id)))
+      return Effect.flatMap(Cache.refresh(lookups, claim.service), ({ claims }) => yieldTo(claim, claims.get(claim.id)))
     })
 
   const register = Effect.fn("Consul.register")(function* (endpoint: Endpoint, ttl: Duration.Duration) {
@@ -99,16 +110,17 @@ export const make = Effect.fnUntraced(function* (agent: Agent) {
     return agent.failure(endpoint, new LeaseLost({ message: `lease ${lease.id} is gone; register again` }))
   })
 
-  const renew = Effect.fnUntraced(function* (lease: Lease) {
+  const pass = Effect.fnUntraced(function* (lease: Lease) {
     const sentAt = now()
     const passed = isHeld(lease) && (yield* agent.pass(lease.endpoint, lease.id))
     if (!passed) return yield* yield* whyOver(lease)
     deadlines.set(lease.id, sentAt + Duration.toMillis(lease.ttl))
-    yield* yieldToOtherAgents(lease.endpoint)
   })
 
+  const renew = (lease: Lease) => Effect.andThen(pass(lease), yieldToOtherAgents(lease.endpoint))
+
   const update = Effect.fn("Consul.update")(function* (lease: Lease, endpoint: Endpoint) {
-    yield* renew(lease)
+    yield* pass(lease)
     const { id, service } = lease.endpoint
     yield* agent.register(new Endpoint({ ...endpoint, id, service }), lease.id, lease.ttl, false)
   })

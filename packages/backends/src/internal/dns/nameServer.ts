@@ -65,13 +65,16 @@ export const make = Effect.fnUntraced(function* (registry: string, { family, nam
   }
 
   /** Each has its own, so that cancelling hits no other. */
-  const open: Effect.Effect<NameServer, never, Scope.Scope> = Effect.gen(function* () {
+  const open: Effect.Effect<NameServer, RegistryError, Scope.Scope> = Effect.gen(function* () {
     const resolver = yield* Effect.acquireRelease(
-      Effect.sync(() => {
-        // The second try waits twice as long as the first.
-        const resolver = new dns.Resolver({ timeout: Math.ceil(Duration.toMillis(deadline) / 3), tries: 2 })
-        if (nameServers !== undefined) resolver.setServers(nameServers.map(Target.formatAddress))
-        return resolver
+      Effect.try({
+        try: () => {
+          // The second try waits twice as long as the first.
+          const resolver = new dns.Resolver({ timeout: Math.ceil(Duration.toMillis(deadline) / 3), tries: 2 })
+          if (nameServers !== undefined) resolver.setServers(nameServers.map(Target.formatAddress))
+          return resolver
+        },
+        catch: noNameServer
       }),
       (resolver) => Effect.sync(() => resolver.cancel())
     )
@@ -94,6 +97,11 @@ export const make = Effect.fnUntraced(function* (registry: string, { family, nam
         )
     }
   })
+  const noNameServer = (cause: unknown) => {
+    const said = Predicate.isError(cause) ? cause.message : String(cause)
+    const message = `${said}; a name server is given by its IP address`
+    return failure("name servers", new Unreadable({ message, cause }))
+  }
   return open
 })
 

@@ -13,6 +13,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as RcMap from "effect/RcMap"
 import * as Policy from "@muster/core/Policy"
+import { Unreadable } from "@muster/core/RegistryError"
 import type { Connection } from "./api.ts"
 import type { Credentials, Transport } from "./credentials.ts"
 
@@ -32,12 +33,16 @@ export const make = Effect.fnUntraced(function* (credentials: Credentials) {
       return NodeHttpClient.makeDispatcherOptions({ allowH2: false, connect: { ...requestTls, allowH2: false } })
     }
     return Effect.acquireRelease(
-      Effect.map(
+      Effect.flatMap(
         Effect.promise(() => import("@effect/platform-node/Undici")),
         (undici) =>
-          proxy.startsWith("socks")
-            ? new undici.Socks5ProxyAgent(proxy, { requestTls, allowH2: false })
-            : new undici.ProxyAgent({ uri: proxy, requestTls, allowH2: false })
+          Effect.try({
+            try: () =>
+              proxy.startsWith("socks")
+                ? new undici.Socks5ProxyAgent(proxy, { requestTls, allowH2: false })
+                : new undici.ProxyAgent({ uri: proxy, requestTls, allowH2: false }),
+            catch: noProxy
+          })
       ),
       (agent) => Effect.promise(() => agent.destroy())
     )
@@ -61,3 +66,7 @@ export const make = Effect.fnUntraced(function* (credentials: Credentials) {
   const self: Connection = { client, forget: credentials.forget }
   return self
 })
+
+/** Says neither the URL nor what was made of it: both may hold a password. */
+const noProxy = () =>
+  new Unreadable({ message: "the proxy-url of the kubeconfig is no http://, https:// or socks5:// URL of a proxy" })

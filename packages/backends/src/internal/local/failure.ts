@@ -55,6 +55,8 @@ export const fromUnknown = (cause: unknown): RegistryErrorReason | Locked => {
     case 11: // SQLITE_CORRUPT
     case 26: // SQLITE_NOTADB
       return new Unreadable({ message: `${message}; remove it, and every server puts itself into a new one`, cause })
+    case 19: // SQLITE_CONSTRAINT
+      return new Unreadable({ message: `the file does not take it: ${message}`, cause })
     default:
       return new Unavailable({ message, cause })
   }

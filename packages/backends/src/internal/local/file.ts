@@ -36,10 +36,13 @@ export const make = Effect.fnUntraced(function* (path: string): Effect.fn.Return
   let connection: Connection | undefined
   let version = 0
   let isReleased = false
+  /** What was open was given up since the last look, whoever noticed. */
+  let isLost = false
 
   const close = attempt(() => {
     const closing = connection
     connection = undefined
+    isLost ||= closing !== undefined
     closing?.database.close()
   })
   yield* Effect.addFinalizer(() => {
@@ -88,9 +91,12 @@ export const make = Effect.fnUntraced(function* (path: string): Effect.fn.Return
     read: (f) => use("DEFERRED", false, f),
     write: (f, create = false) => use("IMMEDIATE", create, f),
     look: Effect.gen(function* () {
-      if (connection === undefined) return "idle"
       const file = yield* current
-      if (file === undefined) return "gone"
+      if (isLost) {
+        isLost = false
+        return "gone"
+      }
+      if (file === undefined) return "idle"
       const before = version
       version = yield* attempt(() => file.tables.dataVersion())
       return version === before ? "same" : "changed"

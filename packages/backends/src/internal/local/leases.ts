@@ -20,6 +20,9 @@ export interface Leases extends Pick<Registry["Service"], "register" | "update" 
   readonly check: Effect.Effect<void>
 }
 
+/** What the file holds of a time to live, which may be no whole number or have no end. */
+const wholeMillis = (ttl: Duration.Duration) => Math.min(Math.ceil(Duration.toMillis(ttl)), Number.MAX_SAFE_INTEGER)
+
 const keyOf = ({ id, service }: Endpoint) => `${service}/${id}`
 
 /** What keeps a lease from being renewed, if anything does. */
@@ -75,7 +78,7 @@ export const make = Effect.fnUntraced(function* (
         if (entry !== undefined && Entry.isEndpoint(entry) && outranks(entry, endpoint)) {
           return superseded(entry)
         }
-        tables.grant({ lease: lease.id, endpoint, ttl: Duration.toMillis(ttl) })
+        tables.grant({ lease: lease.id, endpoint, ttl: wholeMillis(ttl) })
         tables.put(endpoint, value, lease.id)
         if (before?.lease !== undefined) tables.end(before.lease)
         return undefined
