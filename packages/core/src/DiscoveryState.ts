@@ -8,10 +8,11 @@
  *            AttemptStarted  Reset           Changed  Resumed  Disconnected       Remembered       Unreachable  Ticked  GaveUp
  * Loading    Loading(n+1)    Live            ·        ·        Loading(cause)     Frozen(savedAt)  ·            ·       Failed
  * Live       ·               Live, guarded   Live     ·        Frozen(at, cause)  ·                held leaves  expire  ·
- * Frozen     Resyncing       ·               ·        ·        Frozen(new cause)  ·                held leaves  expire  Failed
+ * Frozen     Resyncing       ·**             ·        ·        Frozen(new cause)  ·                held leaves  expire  Failed
  * Resyncing  ·               Live, guarded*  ·        Live     Frozen(since kept) ·                held leaves  expire  Failed
  * Failed     Loading(1)      ·               ·        ·        ·                  ·                ·            ·       ·
  *                            * not guarded after a remembered snapshot
+ *                            ** Live after a remembered snapshot: it is found while the watch is already open
  * ```
  */
 import * as Schema from "effect/Schema"
@@ -266,6 +267,8 @@ const stepFrozen = (state: Frozen, event: Event, options: Guard.Options): Discov
   switch (event._tag) {
     case "AttemptStarted":
       return { ...state, _tag: "Resyncing" }
+    case "Reset":
+      return state.asOf._tag === "Saved" ? live(Guard.replace(state, event.endpoints), event) : state
     case "Disconnected":
       return { ...state, cause: event.cause }
     case "GaveUp":

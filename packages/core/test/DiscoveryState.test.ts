@@ -168,6 +168,13 @@ describe("DiscoveryState", () => {
     )
   })
 
+  it("believes it too where the watch was open before the remembered one was found", () => {
+    const asking = step(DiscoveryState.initial, { _tag: "AttemptStarted", at: 0 })
+    const remembered = step(asking, { ...events.Remembered, at: 1 })
+    assertServes(remembered, "Frozen", ["m"], [])
+    assertServes(step(remembered, events.Reset), "Live", ["c"], [])
+  })
+
   it("four kinds of nothing: only an authoritative empty answer empties, and then through the guard", () => {
     const live = step(DiscoveryState.initial, { _tag: "Reset", at: 0, endpoints: [], cursor, skipped: [] })
     assertServes(live, "Live", [], [])
