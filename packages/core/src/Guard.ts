@@ -171,8 +171,8 @@ export const refused = <S extends Guarded>(self: S, id: InstanceId): S =>
  * @since 0.1.0
  */
 export const expire = <S extends Guarded>(self: S, at: number, options: Options): S => {
-  const oldest = at - Duration.toMillis(options.maxHold)
-  return release(self, (departed) => departed.at <= oldest)
+  const maxHold = Duration.toMillis(options.maxHold)
+  return release(self, (departed) => departed.at + maxHold <= at)
 }
 
 /**

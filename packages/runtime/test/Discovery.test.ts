@@ -321,6 +321,24 @@ describe("Discovery", () => {
     )
   )
 
+  it.effect("a hold ends after 60 s though timers fire a little early, as those of Node do", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      const sleep = (duration: Duration.Duration) => clock.sleep(Duration.subtract(duration, Duration.millis(1.5)))
+      yield* scenario((script, orders) =>
+        Effect.gen(function* () {
+          yield* script.reset(...abc)
+          yield* script.remove("a", "b")
+          yield* script.fail()
+          yield* TestClock.adjust("59 seconds")
+          assert.deepStrictEqual(heldOf(orders), ["a", "b"])
+          yield* TestClock.adjust("1 seconds")
+          assert.deepStrictEqual([pickable(orders), heldOf(orders)], [["c"], []])
+        })
+      ).pipe(Effect.provideService(Clock.Clock, { ...clock, sleep }))
+    })
+  )
+
   it.effect("one watch serves all subscribers; it is released when idle, and what was learned is kept", () =>
     scenario((script) =>
       Effect.gen(function* () {

@@ -171,6 +171,7 @@ export const factory = Effect.fnUntraced(function* (
       )
     )
 
+    /** A timer of Node may fire a millisecond or two early: a hold has ended when it was to. */
     const expire = holds.pipe(
       Stream.switchMap(() => {
         const state = cell.get()
@@ -180,7 +181,7 @@ export const factory = Effect.fnUntraced(function* (
           : Stream.fromEffect(
               Effect.andThen(
                 Effect.suspend(() => Effect.sleep(Duration.millis(Math.max(0, next - now())))),
-                Effect.suspend(() => dispatch({ _tag: "Ticked", at: now() }))
+                Effect.suspend(() => dispatch({ _tag: "Ticked", at: Math.max(next, now()) }))
               )
             )
       }),
