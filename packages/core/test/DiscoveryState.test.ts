@@ -206,6 +206,64 @@ describe("DiscoveryState", () => {
     assertServes(step(resumed, { ...events.Changed, deltas: [delta("a")] }), "Live", pickable, held)
   })
 
+  it("F-etcd-c: an outage ends no hold: who could not come back is given the time to, and no more than that", () => {
+    const empty = { _tag: "Reset", endpoints: [], cursor, skipped: [] } as const
+    const two = [endpoint("a", { port: 1 }), endpoint("b", { port: 2 })]
+    const log = [
+      { _tag: "Reset", at: 0, endpoints: two, cursor, skipped: [] },
+      { ...events.Changed, at: 0, deltas: [delta("a"), delta("b")] },
+      { _tag: "Disconnected", at: 1_000, cause: down },
+      { _tag: "AttemptStarted", at: 20_000 },
+      { ...empty, at: 20_100 },
+      { ...empty, at: 30_099 }
+    ] satisfies ReadonlyArray<DiscoveryState.Event>
+    const doubted = log.reduce(step, DiscoveryState.initial)
+    assertServes(doubted, "Live", ["a", "b"], ["a", "b"])
+    assertServes(step(doubted, { ...empty, at: 30_100 }), "Live", [], [])
+    assertServes(step(doubted, { _tag: "Ticked", at: 59_999 }), "Live", ["a", "b"], ["a", "b"])
+    assertServes(step(doubted, { _tag: "Ticked", at: 60_000 }), "Live", [], [])
+  })
+
+  const died: DiscoveryState.Cause = { _tag: "Died", defect: "injected" }
+  it.each([
+    { cause: idle, what: "nobody asked" },
+    { cause: died, what: "the actor died" }
+  ])("an outage is not forgotten because $what meanwhile", ({ cause }) => {
+    const three = ["a", "b", "c"].map((name, i) => endpoint(name, { port: 1 + i }))
+    const log = [
+      { _tag: "Reset", at: 0, endpoints: three, cursor, skipped: [] },
+      { _tag: "Disconnected", at: 1, cause: down },
+      { _tag: "Disconnected", at: 2, cause },
+      { _tag: "AttemptStarted", at: 3 },
+      { _tag: "Disconnected", at: 4, cause },
+      { _tag: "AttemptStarted", at: 5 },
+      { ...events.Reset, endpoints: three.slice(1) }
+    ] satisfies ReadonlyArray<DiscoveryState.Event>
+    assertServes(log.reduce(step, DiscoveryState.initial), "Live", ["a", "b", "c"], ["a"])
+  })
+
+  const remembered = { ...events.Remembered, at: 2 }
+  it.each([
+    { what: "nothing was known", before: [] },
+    { what: "a snapshot was remembered", before: [remembered] },
+    { what: "the snapshot was remembered while the watch was open", before: [], meanwhile: [remembered] }
+  ])("an outage at the start is one where $what: what is missed for a while afterwards is held", (run) => {
+    const three = ["a", "b", "c"].map((name, i) => endpoint(name, { port: 1 + i }))
+    const log: ReadonlyArray<DiscoveryState.Event> = [
+      { _tag: "AttemptStarted", at: 0 },
+      { _tag: "Disconnected", at: 1, cause: down },
+      ...run.before,
+      { _tag: "AttemptStarted", at: 3 },
+      ...(run.meanwhile ?? []),
+      { _tag: "Reset", at: 100, endpoints: three, cursor, skipped: [] }
+    ]
+    const live = log.reduce(step, DiscoveryState.initial)
+    assertServes(live, "Live", ["a", "b", "c"], [])
+    const missed = { ...events.Changed, deltas: [delta("a")] }
+    assertServes(step(live, { ...missed, at: 10_099 }), "Live", ["a", "b", "c"], ["a"])
+    assertServes(step(live, { ...missed, at: 10_100 }), "Live", ["b", "c"], [])
+  })
+
   const Happening = Schema.Union([
     Schema.Struct({ _tag: Schema.Literal("Reset"), puts: Schema.Array(Put) }),
     Schema.Struct({ _tag: Schema.Literal("Changed"), moves: Schema.Array(Move) }),

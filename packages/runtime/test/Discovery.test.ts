@@ -294,6 +294,30 @@ describe("Discovery", () => {
     )
   )
 
+  it.effect(
+    "F-etcd-c: after an outage reads everything once the read may be believed, and not again and again before",
+    () =>
+      scenario((script, orders) =>
+        Effect.gen(function* () {
+          yield* script.reset(...abc)
+          yield* script.remove("a", "b", "c")
+          for (let second = 0; second < 20; second++) {
+            yield* script.fail()
+            yield* TestClock.adjust("1 seconds")
+          }
+          while (tag(orders) !== "Resyncing") yield* TestClock.adjust("1 seconds")
+          const opened = script.opened.length
+          yield* script.reset()
+          yield* TestClock.adjust("9999 millis")
+          assert.deepStrictEqual([heldOf(orders), script.opened.length], [["a", "b", "c"], opened])
+          yield* TestClock.adjust("1501 millis")
+          assert.strictEqual(script.opened.length, opened + 1)
+          yield* script.reset()
+          assert.deepStrictEqual([pickable(orders), heldOf(orders)], [[], []])
+        })
+      )
+  )
+
   it.effect("a held instance leaves when its own connection is refused, by a probe or by a request", () =>
     scenario((script, orders) =>
       Effect.gen(function* () {

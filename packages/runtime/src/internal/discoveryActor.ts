@@ -56,7 +56,6 @@ export const factory = Effect.fnUntraced(function* (
   const openDeadline = yield* Policy.OpenDeadline
   const fullRead = yield* Policy.FullRead
   const massRemoval = yield* Policy.MassRemoval
-  const confirmAfter = Duration.toMillis(massRemoval.confirmAfter)
   const step = State.step(massRemoval)
   const rememberIn = yield* Remembering.factory(memory)
   const context = yield* Effect.context()
@@ -99,6 +98,11 @@ export const factory = Effect.fnUntraced(function* (
 
     const holds: Stream.Stream<Held> = holding.changes
 
+    const ofHeld = (when: typeof Guard.nextExpiry) => {
+      const state = cell.get()
+      return State.isKnown(state) ? when(state, massRemoval) : undefined
+    }
+
     /** Completes when the inventory should be read as a whole: now and then, and soon once instances are held. */
     const fullReadDue = Effect.suspend(() => {
       const openedAt = now()
@@ -110,14 +114,11 @@ export const factory = Effect.fnUntraced(function* (
     })
 
     const untilFullRead = (held: Held, openedAt: number) => {
-      if (HashMap.isEmpty(held)) return between(fullRead.after)
-      let oldest = Infinity
-      for (const { at } of HashMap.values(held)) {
-        if (at >= openedAt) return between(fullRead.early)
-        oldest = Math.min(oldest, at)
-      }
-      const confirmedIn = Duration.millis(Math.max(0, oldest + confirmAfter - now()))
-      return Effect.map(between(fullRead.early), Duration.sum(confirmedIn))
+      for (const { at } of HashMap.values(held)) if (at >= openedAt) return between(fullRead.early)
+      const believedAt = ofHeld(Guard.nextBelief)
+      if (believedAt === undefined) return between(fullRead.after)
+      const believedIn = Duration.millis(Math.max(0, believedAt - now()))
+      return Effect.map(between(fullRead.early), Duration.sum(believedIn))
     }
 
     /** Keeps a watch open; a full read is a watch without a cursor. */
@@ -174,8 +175,7 @@ export const factory = Effect.fnUntraced(function* (
     /** A timer of Node may fire a millisecond or two early: a hold has ended when it was to. */
     const expire = holds.pipe(
       Stream.switchMap(() => {
-        const state = cell.get()
-        const next = State.isKnown(state) ? Guard.nextExpiry(state, massRemoval) : undefined
+        const next = ofHeld(Guard.nextExpiry)
         return next === undefined
           ? Stream.empty
           : Stream.fromEffect(
