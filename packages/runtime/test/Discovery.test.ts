@@ -544,6 +544,31 @@ describe("Discovery", () => {
     )
   }
 
+  for (const jump of [Duration.hours(1), Duration.hours(-1)]) {
+    it.effect(`F-c3: a wall clock that jumps by ${Duration.format(jump)} ends no freeze, and prolongs none`, () =>
+      Effect.gen(function* () {
+        const clock = yield* wallClockOffBy(() => offset)
+        let offset = 0
+        const halfAMinute = Schedule.upTo(Schedule.spaced("1 seconds"), { duration: "30 seconds" })
+        yield* scenario(
+          (script, orders) =>
+            Effect.gen(function* () {
+              const down = Effect.andThen(script.fail(), TestClock.adjust("1 seconds"))
+              yield* script.reset(...abc)
+              for (let second = 0; second < 30; second++) {
+                if (second === 10) offset = Duration.toMillis(jump)
+                yield* down
+                assert.strictEqual(tag(orders), "Resyncing", `after ${second} s`)
+              }
+              yield* Effect.andThen(down, down)
+              assert.strictEqual(tag(orders), "Failed")
+            }),
+          Layer.succeed(Policy.Rewatch, halfAMinute)
+        ).pipe(Effect.provideService(Clock.Clock, clock))
+      })
+    )
+  }
+
   it.effect("F-c4: a slow subscriber gets the newest state, not a queue", () =>
     scenario((script, orders) =>
       Effect.gen(function* () {

@@ -15,7 +15,6 @@ import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
@@ -30,6 +29,7 @@ import { Resolver } from "@muster/core/Resolver"
 import { ConnectProbe } from "../ConnectProbe.ts"
 import type { Subscription, TextStore } from "../Discovery.ts"
 import * as Report from "./discoveryReport.ts"
+import { steps } from "./pauses.ts"
 import * as Remembering from "./remembering.ts"
 import * as StateCell from "./stateCell.ts"
 
@@ -145,7 +145,7 @@ export const factory = Effect.fnUntraced(function* (
      * pause after it, all but a twentieth: whoever waits for a registry that is away does not sleep through its return.
      */
     const followUntilGivenUp = Effect.gen(function* () {
-      let next = yield* Schedule.toStep(rewatch)
+      let next = yield* steps(rewatch)
       while (true) {
         const begunAt = now()
         yield* dispatch({ _tag: "AttemptStarted", at: begunAt })
@@ -154,8 +154,8 @@ export const factory = Effect.fnUntraced(function* (
         const waited = state._tag === "Live" ? 0 : now() - begunAt
         const settled = state._tag === "Live" && now() - state.since >= settledAfter
         yield* dispatch({ _tag: "Disconnected", at: now(), cause })
-        if (settled) next = yield* Schedule.toStep(rewatch)
-        const [, pause] = yield* next(clock.currentTimeMillisUnsafe(), cause)
+        if (settled) next = yield* steps(rewatch)
+        const pause = yield* next(cause)
         yield* Effect.sleep(
           Duration.max(Duration.subtract(pause, Duration.millis(waited)), Duration.times(pause, 1 / 20))
         )
