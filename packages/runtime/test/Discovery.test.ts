@@ -7,6 +7,7 @@ import {
   Fiber,
   HashMap,
   Layer,
+  Metric,
   References,
   Schedule,
   Schema,
@@ -71,6 +72,23 @@ const heldOf = ({ current }: Discovery.Subscription) => {
 const tag = ({ current }: Discovery.Subscription) => current()._tag
 
 const abc = [endpoint("a", { port: 1 }), endpoint("b", { port: 2 }), endpoint("c", { port: 3 })]
+
+/** Subscribes to `users` until they are listed, and lets the subscription idle. */
+const briefly = (script: Script, users: Endpoint.ServiceName, ...endpoints: ReadonlyArray<Endpoint.Endpoint>) =>
+  Effect.gen(function* () {
+    const discovery = yield* Discovery.Discovery
+    const view = yield* discovery.subscribe(users)
+    yield* settle
+    yield* script.reset(...endpoints)
+    assert.strictEqual(tag(view), "Live")
+  }).pipe(Effect.scoped)
+
+/** What metrics tell of a service: the value of each, by name. */
+const told = (service: string) =>
+  Effect.map(Metric.snapshot, (all) => {
+    const of = all.filter(({ attributes }) => attributes?.["service"] === service)
+    return Object.fromEntries(of.map(({ id, state }) => [id, "value" in state ? state.value : undefined]))
+  })
 
 describe("Discovery", () => {
   it.effect("takes the inventory, then follows every change", () =>
@@ -443,6 +461,44 @@ describe("Discovery", () => {
         assert.isAtLeast(script.opened.length, 200)
       })
     )
+  )
+
+  it.effect("F-c5: keeps nothing of a name under which nobody was ever registered once nobody asks for it", () =>
+    scenario((script) =>
+      Effect.gen(function* () {
+        const discovery = yield* Discovery.Discovery
+        const names = Array.from({ length: 50 }, (_, index) => Endpoint.ServiceName.make(`nobody-${index}`))
+        yield* Effect.forEach(names, (name) => briefly(script, name))
+        yield* TestClock.adjust("61 seconds")
+        for (const name of names) {
+          assert.deepStrictEqual(yield* told(name), {})
+          assert.deepStrictEqual(yield* discovery.state(name), DiscoveryState.initial)
+        }
+      })
+    ).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
+
+  it.effect("a service that nobody asks for does not look frozen, and is told of again once somebody does", () =>
+    scenario((script) =>
+      Effect.gen(function* () {
+        const users = Endpoint.ServiceName.make("users")
+        yield* briefly(script, users, ...abc)
+        const live = {
+          muster_endpoints: 3,
+          muster_held_endpoints: 0,
+          muster_frozen: 0,
+          muster_remembered: 0,
+          muster_snapshot_age_seconds: 0
+        }
+        assert.deepStrictEqual(yield* told(users), live)
+        yield* TestClock.adjust("61 seconds")
+        assert.deepStrictEqual(yield* told(users), {})
+        yield* (yield* Discovery.Discovery).subscribe(users)
+        yield* settle
+        yield* script.resume
+        assert.deepStrictEqual(yield* told(users), live)
+      })
+    ).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 
   it.effect("subscribed again while its old watch is still being released, it waits for that and then resumes", () =>

@@ -26,6 +26,7 @@ import * as Guard from "@muster/core/Guard"
 import * as Policy from "@muster/core/Policy"
 import { RegistryError, TimedOut } from "@muster/core/RegistryError"
 import { Resolver } from "@muster/core/Resolver"
+import * as Snapshot from "@muster/core/Snapshot"
 import { ConnectProbe } from "../ConnectProbe.ts"
 import type { Subscription, TextStore } from "../Discovery.ts"
 import * as Report from "./discoveryReport.ts"
@@ -39,7 +40,8 @@ export interface DiscoveryActor {
   readonly subscription: Subscription
   /** Follows the service until the scope closes. */
   readonly run: Effect.Effect<void, never, Scope.Scope>
-  readonly knowsAnything: () => boolean
+  /** Whether there is anybody to serve from: a name that exists nowhere is listed as one that has nobody. */
+  readonly knowsAnybody: () => boolean
 }
 
 /** Reads the policies once and gives a constructor of actors. */
@@ -237,7 +239,10 @@ export const factory = Effect.fnUntraced(function* (
         Effect.addFinalizer(() => Effect.sync(report.released)),
         Effect.asVoid(Effect.forkScoped(life))
       ),
-      knowsAnything: () => State.isKnown(cell.get())
+      knowsAnybody: () => {
+        const state = cell.get()
+        return State.isKnown(state) && Snapshot.size(state.snapshot) > 0
+      }
     }
   }
 })
