@@ -308,7 +308,7 @@ const found = <S extends Guard.Guarded>(state: S, at: number): S =>
 
 /** The first inventory is believed, however much a remembered snapshot had besides. */
 const begin = (state: Guard.Guarded, event: Extract<Event, { readonly _tag: "Reset" }>): Live =>
-  live(Guard.replace(found(state, event.at), event.endpoints), event)
+  live(Guard.replace(found(state, event.at), event.endpoints, unreadable(event.skipped)), event)
 
 /** What may happen to held instances in every state that has a snapshot. */
 const stepHeld = <S extends Known>(state: S, event: Event, options: Guard.Options): S => {

@@ -80,13 +80,19 @@ export const empty: Guarded = {
 }
 
 /**
- * Takes these endpoints as they are: the first inventory, or one that replaces a remembered guess. A doubt remains.
+ * Takes these endpoints as they are: the first inventory, or one that replaces a remembered guess. A doubt remains, and
+ * so do instances in `unreadable`, which exist but could not be read.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const replace = (self: Guarded, endpoints: ReadonlyArray<Endpoint>): Guarded => {
-  const snapshot = Snapshot.apply(self.snapshot, Snapshot.diff(self.snapshot, Snapshot.make(endpoints)))
+export const replace = (
+  self: Guarded,
+  endpoints: ReadonlyArray<Endpoint>,
+  unreadable: ReadonlySet<InstanceId> = new Set()
+): Guarded => {
+  const listed = Snapshot.make(inventory(self, endpoints, unreadable).values())
+  const snapshot = Snapshot.apply(self.snapshot, Snapshot.diff(self.snapshot, listed))
   if (snapshot === self.snapshot && HashMap.isEmpty(self.held) && HashMap.isEmpty(self.recent)) return self
   const draining = Snapshot.endpoints(snapshot).reduce((count, endpoint) => count + Number(endpoint.draining), 0)
   return { ...empty, snapshot, draining, doubtedSince: self.doubtedSince }
@@ -124,7 +130,7 @@ export const apply = <S extends Guarded>(self: S, deltas: ReadonlyArray<Delta>, 
 }
 
 /**
- * Folds a full read. Instances in `unreadable` exist but could not be read: they stay as they are.
+ * Folds a full read. Instances in `unreadable` exist but could not be read: they stay as they were, and are not held.
  *
  * @category combinators
  * @since 0.1.0
@@ -136,14 +142,14 @@ export const reset = <S extends Guarded>(
   at: number,
   options: Options
 ): S => {
-  const listed = new Map(endpoints.map((endpoint) => [endpoint.id, endpoint]))
+  const listed = inventory(self, endpoints, unreadable)
   const confirmed = release(
     self,
     (departed) => !listed.has(departed.endpoint.id) && believedFrom(self, departed.at, options) <= at
   )
   const deltas: Array<Delta> = []
   for (const id of HashMap.keys(confirmed.snapshot.endpoints)) {
-    if (!listed.has(id) && !unreadable.has(id)) deltas.push({ _tag: "Removed", id })
+    if (!listed.has(id)) deltas.push({ _tag: "Removed", id })
   }
   for (const endpoint of listed.values()) deltas.push({ _tag: "Put", endpoint })
   return apply(confirmed, deltas, at, options)
@@ -208,6 +214,21 @@ const firstHold = ({ held }: Guarded): number | undefined => {
 /** Who left at `at` has had the time to come back by then: his lease and a renewal, and a while after an outage. */
 const believedFrom = (self: Guarded, at: number, { confirmAfter, window }: Options): number =>
   Math.max(at + Duration.toMillis(confirmAfter), self.doubtedSince + Duration.toMillis(window))
+
+/** What the registry lists, and the last good endpoints of those that it lists unreadably. */
+const inventory = (
+  self: Guarded,
+  endpoints: ReadonlyArray<Endpoint>,
+  unreadable: ReadonlySet<InstanceId>
+): ReadonlyMap<InstanceId, Endpoint> => {
+  const listed = new Map<InstanceId, Endpoint>()
+  for (const id of unreadable) {
+    const known = Snapshot.get(self.snapshot, id)
+    if (known !== undefined) listed.set(id, known)
+  }
+  for (const endpoint of endpoints) listed.set(endpoint.id, endpoint)
+  return listed
+}
 
 /** Held instances that match leave the snapshot. */
 const release = <S extends Guarded>(self: S, leaves: (departed: Departed) => boolean): S => {

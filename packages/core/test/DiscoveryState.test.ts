@@ -188,6 +188,28 @@ describe("DiscoveryState", () => {
     assertServes(step(before, { _tag: "Reset", at: 1, endpoints: [], cursor, skipped }), "Live", ["c"], [])
   })
 
+  const unreadable = [{ key: "orders/a", id: id("a"), problem: "not JSON" }]
+
+  it("ends the hold of an instance whose entry is back, though it cannot be read, and keeps the instance", () => {
+    const reset = { _tag: "Reset", at: 200, endpoints: [endpoint("b", { port: 2 })], cursor } as const
+    const soon = step(states.Live, { ...reset, skipped: unreadable })
+    assertServes(soon, "Live", ["a", "b"], [])
+    const late = step(states.Live, { ...reset, at: 59_000, skipped: unreadable })
+    assertServes(late, "Live", ["a", "b"], [])
+    assertServes(step(late, events.Ticked), "Live", ["a", "b"], [])
+    assertServes(step(late, { ...reset, at: 70_000, skipped: [] }), "Live", ["b"], [])
+  })
+
+  it("keeps a remembered instance whose entry exists, though it cannot be read, and nobody else who is not listed", () => {
+    const remembered = step(DiscoveryState.initial, {
+      ...events.Remembered,
+      endpoints: ["a", "b", "c"].map((name, i) => endpoint(name, { port: 1 + i }))
+    })
+    const reset = { ...events.Reset, endpoints: [endpoint("c", { port: 3 })], skipped: unreadable }
+    assertServes(step(remembered, reset), "Live", ["a", "c"], [])
+    assertServes(step(step(remembered, events.AttemptStarted), reset), "Live", ["a", "c"], [])
+  })
+
   it.each([
     { cause: down, held: ["a"], when: "the registry was lost" },
     { cause: idle, held: [], when: "nobody had asked" }
