@@ -8,10 +8,11 @@
  *            AttemptStarted  Reset           Changed  Resumed  Disconnected       Remembered       Unreachable  Ticked  GaveUp
  * Loading    Loading(n+1)    Live            ·        ·        Loading(cause)     Frozen(savedAt)  ·            ·       Failed
  * Live       ·               Live, guarded   Live     ·        Frozen(at, cause)  ·                held leaves  expire  ·
- * Frozen     Resyncing       ·               ·        ·        Frozen(new cause)  ·                held leaves  expire  Failed
+ * Frozen     Resyncing       ·**             ·        ·        Frozen(new cause)  ·                held leaves  expire  Failed
  * Resyncing  ·               Live, guarded*  ·        Live     Frozen(since kept) ·                held leaves  expire  Failed
  * Failed     Loading(1)      ·               ·        ·        ·                  ·                ·            ·       ·
  *                            * not guarded after a remembered snapshot
+ *                            ** Live after a remembered snapshot: it is found while the watch is already open
  * ```
  */
 import * as Schema from "effect/Schema"
@@ -229,12 +230,12 @@ const stepLoading = (state: Loading, event: Event): DiscoveryState => {
     case "AttemptStarted":
       return { ...state, attempt: state.attempt + 1 }
     case "Reset":
-      return live(Guard.replace(Guard.empty, event.endpoints), event)
+      return begin(lost(Guard.empty, state.cause), event)
     case "Disconnected":
       return { ...state, cause: event.cause }
     case "Remembered":
       return frozen(
-        Guard.replace(Guard.empty, event.endpoints),
+        Guard.replace(lost(Guard.empty, state.cause), event.endpoints),
         undefined,
         { _tag: "Saved", savedAt: event.savedAt },
         state.cause
@@ -256,7 +257,7 @@ const stepLive = (state: Live, event: Event, options: Guard.Options): DiscoveryS
     case "Changed":
       return { ...Guard.apply(state, event.deltas, event.at, options), cursor: event.cursor }
     case "Disconnected":
-      return frozen(state, state.cursor, { _tag: "Observed", at: event.at }, event.cause)
+      return frozen(lost(state, event.cause), state.cursor, { _tag: "Observed", at: event.at }, event.cause)
     default:
       return stepHeld(state, event, options)
   }
@@ -266,8 +267,10 @@ const stepFrozen = (state: Frozen, event: Event, options: Guard.Options): Discov
   switch (event._tag) {
     case "AttemptStarted":
       return { ...state, _tag: "Resyncing" }
+    case "Reset":
+      return state.asOf._tag === "Saved" ? begin(state, event) : state
     case "Disconnected":
-      return { ...state, cause: event.cause }
+      return { ...lost(state, event.cause), cause: event.cause }
     case "GaveUp":
       return { _tag: "Failed", cause: state.cause }
     default:
@@ -278,16 +281,16 @@ const stepFrozen = (state: Frozen, event: Event, options: Guard.Options): Discov
 const stepResyncing = (state: Resyncing, event: Event, options: Guard.Options): DiscoveryState => {
   switch (event._tag) {
     case "Reset":
-      return live(
-        state.asOf._tag === "Saved"
-          ? Guard.replace(state, event.endpoints)
-          : Guard.reset(afterwards(state, event.at), event.endpoints, unreadable(event.skipped), event.at, options),
-        event
-      )
+      return state.asOf._tag === "Saved"
+        ? begin(state, event)
+        : live(
+            Guard.reset(found(state, event.at), event.endpoints, unreadable(event.skipped), event.at, options),
+            event
+          )
     case "Resumed":
-      return live(afterwards(state, event.at), event)
+      return live(found(state, event.at), event)
     case "Disconnected":
-      return frozen(state, state.cursor, state.asOf, event.cause)
+      return frozen(lost(state, event.cause), state.cursor, state.asOf, event.cause)
     case "GaveUp":
       return { _tag: "Failed", cause: state.cause }
     default:
@@ -295,9 +298,17 @@ const stepResyncing = (state: Resyncing, event: Event, options: Guard.Options): 
   }
 }
 
-/** After an outage of the registry its removals are doubted for a while; our own absence is none. */
-const afterwards = (state: Resyncing, at: number): Resyncing =>
-  state.cause?._tag === "Failed" || state.cause?._tag === "Ended" ? Guard.doubt(state, at) : state
+/** An outage of the registry, whatever else keeps us from following it meanwhile; our own absence is none. */
+const lost = <S extends Guard.Guarded>(state: S, cause: Cause | undefined): S =>
+  cause?._tag === "Failed" || cause?._tag === "Ended" ? Guard.doubt(state, Infinity) : state
+
+/** After an outage the removals of the registry are doubted for a while. */
+const found = <S extends Guard.Guarded>(state: S, at: number): S =>
+  state.doubtedSince === Infinity ? Guard.doubt(state, at) : state
+
+/** The first inventory is believed, however much a remembered snapshot had besides. */
+const begin = (state: Guard.Guarded, event: Extract<Event, { readonly _tag: "Reset" }>): Live =>
+  live(Guard.replace(found(state, event.at), event.endpoints, unreadable(event.skipped)), event)
 
 /** What may happen to held instances in every state that has a snapshot. */
 const stepHeld = <S extends Known>(state: S, event: Event, options: Guard.Options): S => {

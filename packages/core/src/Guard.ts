@@ -4,9 +4,9 @@
  * Of the instances that were not draining, those that vanished within `window` are *held* once they are at least
  * `minimum` and at least the share `fraction` of all, or once nothing would be left. After an outage each of them is,
  * for as long: nobody could renew, so what runs out then says nothing of the instance. A held instance stays pickable
- * and leaves when its own connection is refused, when a full read `confirmAfter` its departure still lacks it, when its
- * address turns up under another id, or after `maxHold`. A hold that ends because the instance is back is no removal at
- * all. Draining ones always leave at once.
+ * and leaves when its own connection is refused, when a full read `confirmAfter` its departure (and `window` after an
+ * outage) still lacks it, when its address turns up under another id, or after `maxHold`. A hold that ends because the
+ * instance is back is no removal at all. Draining ones always leave at once.
  *
  * Pure, and cheap while nothing is wrong: a delta costs a few map operations, whatever the number of endpoints.
  */
@@ -61,7 +61,7 @@ export interface Guarded {
   readonly recent: HashMap.HashMap<InstanceId, Departed>
   /** How many of the listed ones are draining. */
   readonly draining: number
-  /** When an outage ended: what vanishes within `window` of it is held, however little. */
+  /** When an outage ended, `Infinity` while it lasts: what vanishes within `window` of it is held, however little. */
   readonly doubtedSince: number
 }
 
@@ -80,16 +80,22 @@ export const empty: Guarded = {
 }
 
 /**
- * Takes these endpoints as they are: the first inventory, or one that replaces a remembered guess.
+ * Takes these endpoints as they are: the first inventory, or one that replaces a remembered guess. A doubt remains, and
+ * so do instances in `unreadable`, which exist but could not be read.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const replace = (self: Guarded, endpoints: ReadonlyArray<Endpoint>): Guarded => {
-  const snapshot = Snapshot.apply(self.snapshot, Snapshot.diff(self.snapshot, Snapshot.make(endpoints)))
+export const replace = (
+  self: Guarded,
+  endpoints: ReadonlyArray<Endpoint>,
+  unreadable: ReadonlySet<InstanceId> = new Set()
+): Guarded => {
+  const listed = Snapshot.make(inventory(self, endpoints, unreadable).values())
+  const snapshot = Snapshot.apply(self.snapshot, Snapshot.diff(self.snapshot, listed))
   if (snapshot === self.snapshot && HashMap.isEmpty(self.held) && HashMap.isEmpty(self.recent)) return self
   const draining = Snapshot.endpoints(snapshot).reduce((count, endpoint) => count + Number(endpoint.draining), 0)
-  return { ...empty, snapshot, draining }
+  return { ...empty, snapshot, draining, doubtedSince: self.doubtedSince }
 }
 
 /**
@@ -124,7 +130,7 @@ export const apply = <S extends Guarded>(self: S, deltas: ReadonlyArray<Delta>, 
 }
 
 /**
- * Folds a full read. Instances in `unreadable` exist but could not be read: they stay as they are.
+ * Folds a full read. Instances in `unreadable` exist but could not be read: they stay as they were, and are not held.
  *
  * @category combinators
  * @since 0.1.0
@@ -136,24 +142,26 @@ export const reset = <S extends Guarded>(
   at: number,
   options: Options
 ): S => {
-  const listed = new Map(endpoints.map((endpoint) => [endpoint.id, endpoint]))
-  const believed = at - Duration.toMillis(options.confirmAfter)
-  const confirmed = release(self, ({ endpoint, at }) => at <= believed && !listed.has(endpoint.id))
+  const listed = inventory(self, endpoints, unreadable)
+  const confirmed = release(
+    self,
+    (departed) => !listed.has(departed.endpoint.id) && believedFrom(self, departed.at, options) <= at
+  )
   const deltas: Array<Delta> = []
   for (const id of HashMap.keys(confirmed.snapshot.endpoints)) {
-    if (!listed.has(id) && !unreadable.has(id)) deltas.push({ _tag: "Removed", id })
+    if (!listed.has(id)) deltas.push({ _tag: "Removed", id })
   }
   for (const endpoint of listed.values()) deltas.push({ _tag: "Put", endpoint })
   return apply(confirmed, deltas, at, options)
 }
 
 /**
- * The registry was away until now: for the next `window`, none of its removals is believed at once.
+ * The registry was away until then: for the next `window`, none of its removals is believed at once.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const doubt = <S extends Guarded>(self: S, at: number): S => ({ ...self, doubtedSince: at })
+export const doubt = <S extends Guarded>(self: S, since: number): S => ({ ...self, doubtedSince: since })
 
 /**
  * The instance refused a connection: if it is held, it leaves.
@@ -171,8 +179,8 @@ export const refused = <S extends Guarded>(self: S, id: InstanceId): S =>
  * @since 0.1.0
  */
 export const expire = <S extends Guarded>(self: S, at: number, options: Options): S => {
-  const oldest = at - Duration.toMillis(options.maxHold)
-  return release(self, (departed) => departed.at <= oldest)
+  const maxHold = Duration.toMillis(options.maxHold)
+  return release(self, (departed) => departed.at + maxHold <= at)
 }
 
 /**
@@ -182,9 +190,44 @@ export const expire = <S extends Guarded>(self: S, at: number, options: Options)
  * @since 0.1.0
  */
 export const nextExpiry = (self: Guarded, options: Options): number | undefined => {
-  let first: number | undefined
-  for (const { at } of HashMap.values(self.held)) first = first === undefined ? at : Math.min(first, at)
+  const first = firstHold(self)
   return first === undefined ? undefined : first + Duration.toMillis(options.maxHold)
+}
+
+/**
+ * From when on a full read may end the first hold, or `undefined` when nothing is held.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const nextBelief = (self: Guarded, options: Options): number | undefined => {
+  const first = firstHold(self)
+  return first === undefined ? undefined : believedFrom(self, first, options)
+}
+
+const firstHold = ({ held }: Guarded): number | undefined => {
+  let first: number | undefined
+  for (const { at } of HashMap.values(held)) first = first === undefined ? at : Math.min(first, at)
+  return first
+}
+
+/** Who left at `at` has had the time to come back by then: his lease and a renewal, and a while after an outage. */
+const believedFrom = (self: Guarded, at: number, { confirmAfter, window }: Options): number =>
+  Math.max(at + Duration.toMillis(confirmAfter), self.doubtedSince + Duration.toMillis(window))
+
+/** What the registry lists, and the last good endpoints of those that it lists unreadably. */
+const inventory = (
+  self: Guarded,
+  endpoints: ReadonlyArray<Endpoint>,
+  unreadable: ReadonlySet<InstanceId>
+): ReadonlyMap<InstanceId, Endpoint> => {
+  const listed = new Map<InstanceId, Endpoint>()
+  for (const id of unreadable) {
+    const known = Snapshot.get(self.snapshot, id)
+    if (known !== undefined) listed.set(id, known)
+  }
+  for (const endpoint of endpoints) listed.set(endpoint.id, endpoint)
+  return listed
 }
 
 /** Held instances that match leave the snapshot. */

@@ -119,7 +119,7 @@ export const FullRead = Context.Reference<{
 
 /**
  * The mass-removal guard. Defaults: half and at least 2 within 10 s, or any within 10 s after an outage; believed after a
- * full read 15.3 s later (the default time to live, one renewal and 2 s); held for at most 60 s.
+ * full read 15.3 s later (the default time to live, one renewal and 2 s) and not within those 10 s; held for at most 60 s.
  *
  * @category discovery
  * @since 0.1.0

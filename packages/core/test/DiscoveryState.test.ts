@@ -168,6 +168,13 @@ describe("DiscoveryState", () => {
     )
   })
 
+  it("believes it too where the watch was open before the remembered one was found", () => {
+    const asking = step(DiscoveryState.initial, { _tag: "AttemptStarted", at: 0 })
+    const remembered = step(asking, { ...events.Remembered, at: 1 })
+    assertServes(remembered, "Frozen", ["m"], [])
+    assertServes(step(remembered, events.Reset), "Live", ["c"], [])
+  })
+
   it("four kinds of nothing: only an authoritative empty answer empties, and then through the guard", () => {
     const live = step(DiscoveryState.initial, { _tag: "Reset", at: 0, endpoints: [], cursor, skipped: [] })
     assertServes(live, "Live", [], [])
@@ -179,6 +186,28 @@ describe("DiscoveryState", () => {
     const before = step(DiscoveryState.initial, { ...events.Reset, at: 0 })
     const skipped = [{ key: "orders/c", id: id("c"), problem: "not JSON" }]
     assertServes(step(before, { _tag: "Reset", at: 1, endpoints: [], cursor, skipped }), "Live", ["c"], [])
+  })
+
+  const unreadable = [{ key: "orders/a", id: id("a"), problem: "not JSON" }]
+
+  it("ends the hold of an instance whose entry is back, though it cannot be read, and keeps the instance", () => {
+    const reset = { _tag: "Reset", at: 200, endpoints: [endpoint("b", { port: 2 })], cursor } as const
+    const soon = step(states.Live, { ...reset, skipped: unreadable })
+    assertServes(soon, "Live", ["a", "b"], [])
+    const late = step(states.Live, { ...reset, at: 59_000, skipped: unreadable })
+    assertServes(late, "Live", ["a", "b"], [])
+    assertServes(step(late, events.Ticked), "Live", ["a", "b"], [])
+    assertServes(step(late, { ...reset, at: 70_000, skipped: [] }), "Live", ["b"], [])
+  })
+
+  it("keeps a remembered instance whose entry exists, though it cannot be read, and nobody else who is not listed", () => {
+    const remembered = step(DiscoveryState.initial, {
+      ...events.Remembered,
+      endpoints: ["a", "b", "c"].map((name, i) => endpoint(name, { port: 1 + i }))
+    })
+    const reset = { ...events.Reset, endpoints: [endpoint("c", { port: 3 })], skipped: unreadable }
+    assertServes(step(remembered, reset), "Live", ["a", "c"], [])
+    assertServes(step(step(remembered, events.AttemptStarted), reset), "Live", ["a", "c"], [])
   })
 
   it.each([
@@ -197,6 +226,64 @@ describe("DiscoveryState", () => {
     assertServes(step(resyncing, { ...events.Reset, endpoints: left }), "Live", pickable, held)
     const resumed = step(resyncing, events.Resumed)
     assertServes(step(resumed, { ...events.Changed, deltas: [delta("a")] }), "Live", pickable, held)
+  })
+
+  it("F-etcd-c: an outage ends no hold: who could not come back is given the time to, and no more than that", () => {
+    const empty = { _tag: "Reset", endpoints: [], cursor, skipped: [] } as const
+    const two = [endpoint("a", { port: 1 }), endpoint("b", { port: 2 })]
+    const log = [
+      { _tag: "Reset", at: 0, endpoints: two, cursor, skipped: [] },
+      { ...events.Changed, at: 0, deltas: [delta("a"), delta("b")] },
+      { _tag: "Disconnected", at: 1_000, cause: down },
+      { _tag: "AttemptStarted", at: 20_000 },
+      { ...empty, at: 20_100 },
+      { ...empty, at: 30_099 }
+    ] satisfies ReadonlyArray<DiscoveryState.Event>
+    const doubted = log.reduce(step, DiscoveryState.initial)
+    assertServes(doubted, "Live", ["a", "b"], ["a", "b"])
+    assertServes(step(doubted, { ...empty, at: 30_100 }), "Live", [], [])
+    assertServes(step(doubted, { _tag: "Ticked", at: 59_999 }), "Live", ["a", "b"], ["a", "b"])
+    assertServes(step(doubted, { _tag: "Ticked", at: 60_000 }), "Live", [], [])
+  })
+
+  const died: DiscoveryState.Cause = { _tag: "Died", defect: "injected" }
+  it.each([
+    { cause: idle, what: "nobody asked" },
+    { cause: died, what: "the actor died" }
+  ])("an outage is not forgotten because $what meanwhile", ({ cause }) => {
+    const three = ["a", "b", "c"].map((name, i) => endpoint(name, { port: 1 + i }))
+    const log = [
+      { _tag: "Reset", at: 0, endpoints: three, cursor, skipped: [] },
+      { _tag: "Disconnected", at: 1, cause: down },
+      { _tag: "Disconnected", at: 2, cause },
+      { _tag: "AttemptStarted", at: 3 },
+      { _tag: "Disconnected", at: 4, cause },
+      { _tag: "AttemptStarted", at: 5 },
+      { ...events.Reset, endpoints: three.slice(1) }
+    ] satisfies ReadonlyArray<DiscoveryState.Event>
+    assertServes(log.reduce(step, DiscoveryState.initial), "Live", ["a", "b", "c"], ["a"])
+  })
+
+  const remembered = { ...events.Remembered, at: 2 }
+  it.each([
+    { what: "nothing was known", before: [] },
+    { what: "a snapshot was remembered", before: [remembered] },
+    { what: "the snapshot was remembered while the watch was open", before: [], meanwhile: [remembered] }
+  ])("an outage at the start is one where $what: what is missed for a while afterwards is held", (run) => {
+    const three = ["a", "b", "c"].map((name, i) => endpoint(name, { port: 1 + i }))
+    const log: ReadonlyArray<DiscoveryState.Event> = [
+      { _tag: "AttemptStarted", at: 0 },
+      { _tag: "Disconnected", at: 1, cause: down },
+      ...run.before,
+      { _tag: "AttemptStarted", at: 3 },
+      ...(run.meanwhile ?? []),
+      { _tag: "Reset", at: 100, endpoints: three, cursor, skipped: [] }
+    ]
+    const live = log.reduce(step, DiscoveryState.initial)
+    assertServes(live, "Live", ["a", "b", "c"], [])
+    const missed = { ...events.Changed, deltas: [delta("a")] }
+    assertServes(step(live, { ...missed, at: 10_099 }), "Live", ["a", "b", "c"], ["a"])
+    assertServes(step(live, { ...missed, at: 10_100 }), "Live", ["b", "c"], [])
   })
 
   const Happening = Schema.Union([

@@ -148,6 +148,15 @@ describe("Guard", () => {
     assert.deepStrictEqual(pickable(Guard.expire(guarded, 1_000 + maxHold, options)), ["i2", "i3"])
   })
 
+  it("ends a hold at the very moment that it said, whatever the digits of the clock", () => {
+    for (let n = 1; n < 100; n++) {
+      const guarded = apply(of(names(4)), removed("i0", "i1"), n * 7012.3456789)
+      const next = Guard.nextExpiry(guarded, options)
+      assert.isDefined(next)
+      assert.deepStrictEqual(held(Guard.expire(guarded, next, options)), [])
+    }
+  })
+
   it("keeps what a full read could not read", () => {
     const rest = [endpoint("i1", { port: 1001 }), endpoint("i2", { port: 1002 })]
     const read = Guard.reset(of(names(3)), rest, new Set([id("i0")]), 0, options)

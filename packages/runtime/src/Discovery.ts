@@ -117,7 +117,7 @@ export const layer = Layer.effect(
         Effect.suspend(() => {
           const actor = actorOf(service)
           const forget = Effect.sync(() => {
-            if (!actor.knowsAnything()) actors.delete(service)
+            if (!actor.knowsAnybody()) actors.delete(service)
           })
           return Effect.as(
             Effect.andThen(

@@ -7,6 +7,7 @@ import {
   Fiber,
   HashMap,
   Layer,
+  Metric,
   References,
   Schedule,
   Schema,
@@ -71,6 +72,23 @@ const heldOf = ({ current }: Discovery.Subscription) => {
 const tag = ({ current }: Discovery.Subscription) => current()._tag
 
 const abc = [endpoint("a", { port: 1 }), endpoint("b", { port: 2 }), endpoint("c", { port: 3 })]
+
+/** Subscribes to `users` until they are listed, and lets the subscription idle. */
+const briefly = (script: Script, users: Endpoint.ServiceName, ...endpoints: ReadonlyArray<Endpoint.Endpoint>) =>
+  Effect.gen(function* () {
+    const discovery = yield* Discovery.Discovery
+    const view = yield* discovery.subscribe(users)
+    yield* settle
+    yield* script.reset(...endpoints)
+    assert.strictEqual(tag(view), "Live")
+  }).pipe(Effect.scoped)
+
+/** What metrics tell of a service: the value of each, by name. */
+const told = (service: string) =>
+  Effect.map(Metric.snapshot, (all) => {
+    const of = all.filter(({ attributes }) => attributes?.["service"] === service)
+    return Object.fromEntries(of.map(({ id, state }) => [id, "value" in state ? state.value : undefined]))
+  })
 
 describe("Discovery", () => {
   it.effect("takes the inventory, then follows every change", () =>
@@ -294,6 +312,30 @@ describe("Discovery", () => {
     )
   )
 
+  it.effect(
+    "F-etcd-c: after an outage reads everything once the read may be believed, and not again and again before",
+    () =>
+      scenario((script, orders) =>
+        Effect.gen(function* () {
+          yield* script.reset(...abc)
+          yield* script.remove("a", "b", "c")
+          for (let second = 0; second < 20; second++) {
+            yield* script.fail()
+            yield* TestClock.adjust("1 seconds")
+          }
+          while (tag(orders) !== "Resyncing") yield* TestClock.adjust("1 seconds")
+          const opened = script.opened.length
+          yield* script.reset()
+          yield* TestClock.adjust("9999 millis")
+          assert.deepStrictEqual([heldOf(orders), script.opened.length], [["a", "b", "c"], opened])
+          yield* TestClock.adjust("1501 millis")
+          assert.strictEqual(script.opened.length, opened + 1)
+          yield* script.reset()
+          assert.deepStrictEqual([pickable(orders), heldOf(orders)], [[], []])
+        })
+      )
+  )
+
   it.effect("a held instance leaves when its own connection is refused, by a probe or by a request", () =>
     scenario((script, orders) =>
       Effect.gen(function* () {
@@ -319,6 +361,24 @@ describe("Discovery", () => {
         assert.deepStrictEqual(pickable(orders), ["i0", "i1"])
       })
     )
+  )
+
+  it.effect("a hold ends after 60 s though timers fire a little early, as those of Node do", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      const sleep = (duration: Duration.Duration) => clock.sleep(Duration.subtract(duration, Duration.millis(1.5)))
+      yield* scenario((script, orders) =>
+        Effect.gen(function* () {
+          yield* script.reset(...abc)
+          yield* script.remove("a", "b")
+          yield* script.fail()
+          yield* TestClock.adjust("59 seconds")
+          assert.deepStrictEqual(heldOf(orders), ["a", "b"])
+          yield* TestClock.adjust("1 seconds")
+          assert.deepStrictEqual([pickable(orders), heldOf(orders)], [["c"], []])
+        })
+      ).pipe(Effect.provideService(Clock.Clock, { ...clock, sleep }))
+    })
   )
 
   it.effect("one watch serves all subscribers; it is released when idle, and what was learned is kept", () =>
@@ -401,6 +461,44 @@ describe("Discovery", () => {
         assert.isAtLeast(script.opened.length, 200)
       })
     )
+  )
+
+  it.effect("F-c5: keeps nothing of a name under which nobody was ever registered once nobody asks for it", () =>
+    scenario((script) =>
+      Effect.gen(function* () {
+        const discovery = yield* Discovery.Discovery
+        const names = Array.from({ length: 50 }, (_, index) => Endpoint.ServiceName.make(`nobody-${index}`))
+        yield* Effect.forEach(names, (name) => briefly(script, name))
+        yield* TestClock.adjust("61 seconds")
+        for (const name of names) {
+          assert.deepStrictEqual(yield* told(name), {})
+          assert.deepStrictEqual(yield* discovery.state(name), DiscoveryState.initial)
+        }
+      })
+    ).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
+
+  it.effect("a service that nobody asks for does not look frozen, and is told of again once somebody does", () =>
+    scenario((script) =>
+      Effect.gen(function* () {
+        const users = Endpoint.ServiceName.make("users")
+        yield* briefly(script, users, ...abc)
+        const live = {
+          muster_endpoints: 3,
+          muster_held_endpoints: 0,
+          muster_frozen: 0,
+          muster_remembered: 0,
+          muster_snapshot_age_seconds: 0
+        }
+        assert.deepStrictEqual(yield* told(users), live)
+        yield* TestClock.adjust("61 seconds")
+        assert.deepStrictEqual(yield* told(users), {})
+        yield* (yield* Discovery.Discovery).subscribe(users)
+        yield* settle
+        yield* script.resume
+        assert.deepStrictEqual(yield* told(users), live)
+      })
+    ).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 
   it.effect("subscribed again while its old watch is still being released, it waits for that and then resumes", () =>
@@ -497,6 +595,31 @@ describe("Discovery", () => {
             yield* TestClock.adjust("1 seconds")
             assert.deepStrictEqual(heldOf(orders), [])
           })
+        ).pipe(Effect.provideService(Clock.Clock, clock))
+      })
+    )
+  }
+
+  for (const jump of [Duration.hours(1), Duration.hours(-1)]) {
+    it.effect(`F-c3: a wall clock that jumps by ${Duration.format(jump)} ends no freeze, and prolongs none`, () =>
+      Effect.gen(function* () {
+        const clock = yield* wallClockOffBy(() => offset)
+        let offset = 0
+        const halfAMinute = Schedule.upTo(Schedule.spaced("1 seconds"), { duration: "30 seconds" })
+        yield* scenario(
+          (script, orders) =>
+            Effect.gen(function* () {
+              const down = Effect.andThen(script.fail(), TestClock.adjust("1 seconds"))
+              yield* script.reset(...abc)
+              for (let second = 0; second < 30; second++) {
+                if (second === 10) offset = Duration.toMillis(jump)
+                yield* down
+                assert.strictEqual(tag(orders), "Resyncing", `after ${second} s`)
+              }
+              yield* Effect.andThen(down, down)
+              assert.strictEqual(tag(orders), "Failed")
+            }),
+          Layer.succeed(Policy.Rewatch, halfAMinute)
         ).pipe(Effect.provideService(Clock.Clock, clock))
       })
     )

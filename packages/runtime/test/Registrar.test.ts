@@ -503,6 +503,26 @@ describe("Registrar", () => {
     })
   )
 
+  it.effect("F-c3: a Policy.Reregister that ends by time ends by that and not by the wall clock", () =>
+    Effect.gen(function* () {
+      let offset = 0
+      const clock = yield* wallClockOffBy(() => offset)
+      const script = make()
+      script.all(down)
+      const aMinute = Schedule.upTo(Schedule.spaced("1 seconds"), { duration: "1 minutes" })
+      yield* start(script, {}, Layer.succeed(Policy.Reregister, aMinute)).pipe(
+        Effect.provideService(Clock.Clock, clock)
+      )
+      yield* pass("10 seconds")
+      offset = Duration.toMillis("1 hours")
+      yield* pass("50 seconds")
+      assert.strictEqual(script.count("register"), 61)
+      offset = -offset
+      yield* pass("10 minutes")
+      assert.strictEqual(script.count("register"), 62)
+    })
+  )
+
   it.effect("keeps its id, its start and all that it says of itself in every registration", () =>
     Effect.gen(function* () {
       const script = make()

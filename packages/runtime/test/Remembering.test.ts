@@ -179,6 +179,37 @@ describe("remembering", () => {
       })
   )
 
+  it.effect(
+    "F-c2: an answer that comes after 250 ms replaces the remembered snapshot, and is followed from then on",
+    () =>
+      Effect.gen(function* () {
+        const { layer } = memory(yield* keptAgo("5 minutes"))
+        const { orders, script } = yield* run(layer)
+        yield* TestClock.adjust("250 millis")
+        assert.deepStrictEqual([tag(orders), pickable(orders)], ["Frozen", ["a", "b", "c"]])
+        yield* script.reset(endpoint("d", { port: 4 }))
+        assert.strictEqual(script.opened.length, 1)
+        assert.deepStrictEqual([tag(orders), pickable(orders)], ["Live", ["d"]])
+        yield* script.put(endpoint("e", { port: 5 }))
+        assert.deepStrictEqual(pickable(orders), ["d", "e"])
+      })
+  )
+
+  it.effect("F-c2: a store that answers during the second attempt does not make that attempt go unheard", () =>
+    Effect.gen(function* () {
+      const { layer, store } = memory(yield* keptAgo("5 minutes"))
+      store.around = Effect.delay("500 millis")
+      const { orders, script } = yield* run(layer)
+      yield* script.fail()
+      yield* TestClock.adjust("500 millis")
+      store.around = (effect) => effect
+      assert.deepStrictEqual([tag(orders), pickable(orders)], ["Frozen", ["a", "b", "c"]])
+      assert.strictEqual(script.opened.length, 2)
+      yield* script.reset(endpoint("d", { port: 4 }))
+      assert.deepStrictEqual([tag(orders), pickable(orders)], ["Live", ["d"]])
+    })
+  )
+
   it.effect("F-c2: with nothing remembered it fails typed, within its deadline", () =>
     Effect.gen(function* () {
       const { balancer, script } = yield* run(memory().layer)

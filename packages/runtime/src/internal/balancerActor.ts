@@ -127,16 +127,8 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
     const life = discovery.subscribe(service).pipe(
       Effect.flatMap((subscribed) => {
         subscription = subscribed
-        if (subset === undefined) return Stream.runForEach(subscribed.changes, follow)
-        return Effect.flatMap(subset.changes, (clients) =>
-          Stream.runForEach(
-            Stream.merge(
-              subscribed.changes,
-              Stream.map(clients, () => subscribed.current())
-            ),
-            follow
-          )
-        )
+        const changes = subset === undefined ? Effect.succeed(subscribed.changes) : subset.follow(subscribed)
+        return Effect.flatMap(changes, Stream.runForEach(follow))
       }),
       Effect.andThen(Effect.die("discovery has nothing more to say")),
       Effect.scoped,

@@ -15,7 +15,6 @@ import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
@@ -27,9 +26,11 @@ import * as Guard from "@muster/core/Guard"
 import * as Policy from "@muster/core/Policy"
 import { RegistryError, TimedOut } from "@muster/core/RegistryError"
 import { Resolver } from "@muster/core/Resolver"
+import * as Snapshot from "@muster/core/Snapshot"
 import { ConnectProbe } from "../ConnectProbe.ts"
 import type { Subscription, TextStore } from "../Discovery.ts"
 import * as Report from "./discoveryReport.ts"
+import { steps } from "./pauses.ts"
 import * as Remembering from "./remembering.ts"
 import * as StateCell from "./stateCell.ts"
 
@@ -39,7 +40,8 @@ export interface DiscoveryActor {
   readonly subscription: Subscription
   /** Follows the service until the scope closes. */
   readonly run: Effect.Effect<void, never, Scope.Scope>
-  readonly knowsAnything: () => boolean
+  /** Whether there is anybody to serve from: a name that exists nowhere is listed as one that has nobody. */
+  readonly knowsAnybody: () => boolean
 }
 
 /** Reads the policies once and gives a constructor of actors. */
@@ -56,7 +58,6 @@ export const factory = Effect.fnUntraced(function* (
   const openDeadline = yield* Policy.OpenDeadline
   const fullRead = yield* Policy.FullRead
   const massRemoval = yield* Policy.MassRemoval
-  const confirmAfter = Duration.toMillis(massRemoval.confirmAfter)
   const step = State.step(massRemoval)
   const rememberIn = yield* Remembering.factory(memory)
   const context = yield* Effect.context()
@@ -99,6 +100,11 @@ export const factory = Effect.fnUntraced(function* (
 
     const holds: Stream.Stream<Held> = holding.changes
 
+    const ofHeld = (when: typeof Guard.nextExpiry) => {
+      const state = cell.get()
+      return State.isKnown(state) ? when(state, massRemoval) : undefined
+    }
+
     /** Completes when the inventory should be read as a whole: now and then, and soon once instances are held. */
     const fullReadDue = Effect.suspend(() => {
       const openedAt = now()
@@ -110,14 +116,11 @@ export const factory = Effect.fnUntraced(function* (
     })
 
     const untilFullRead = (held: Held, openedAt: number) => {
-      if (HashMap.isEmpty(held)) return between(fullRead.after)
-      let oldest = Infinity
-      for (const { at } of HashMap.values(held)) {
-        if (at >= openedAt) return between(fullRead.early)
-        oldest = Math.min(oldest, at)
-      }
-      const confirmedIn = Duration.millis(Math.max(0, oldest + confirmAfter - now()))
-      return Effect.map(between(fullRead.early), Duration.sum(confirmedIn))
+      for (const { at } of HashMap.values(held)) if (at >= openedAt) return between(fullRead.early)
+      const believedAt = ofHeld(Guard.nextBelief)
+      if (believedAt === undefined) return between(fullRead.after)
+      const believedIn = Duration.millis(Math.max(0, believedAt - now()))
+      return Effect.map(between(fullRead.early), Duration.sum(believedIn))
     }
 
     /** Keeps a watch open; a full read is a watch without a cursor. */
@@ -144,7 +147,7 @@ export const factory = Effect.fnUntraced(function* (
      * pause after it, all but a twentieth: whoever waits for a registry that is away does not sleep through its return.
      */
     const followUntilGivenUp = Effect.gen(function* () {
-      let next = yield* Schedule.toStep(rewatch)
+      let next = yield* steps(rewatch)
       while (true) {
         const begunAt = now()
         yield* dispatch({ _tag: "AttemptStarted", at: begunAt })
@@ -153,8 +156,8 @@ export const factory = Effect.fnUntraced(function* (
         const waited = state._tag === "Live" ? 0 : now() - begunAt
         const settled = state._tag === "Live" && now() - state.since >= settledAfter
         yield* dispatch({ _tag: "Disconnected", at: now(), cause })
-        if (settled) next = yield* Schedule.toStep(rewatch)
-        const [, pause] = yield* next(clock.currentTimeMillisUnsafe(), cause)
+        if (settled) next = yield* steps(rewatch)
+        const pause = yield* next(cause)
         yield* Effect.sleep(
           Duration.max(Duration.subtract(pause, Duration.millis(waited)), Duration.times(pause, 1 / 20))
         )
@@ -171,16 +174,16 @@ export const factory = Effect.fnUntraced(function* (
       )
     )
 
+    /** A timer of Node may fire a millisecond or two early: a hold has ended when it was to. */
     const expire = holds.pipe(
       Stream.switchMap(() => {
-        const state = cell.get()
-        const next = State.isKnown(state) ? Guard.nextExpiry(state, massRemoval) : undefined
+        const next = ofHeld(Guard.nextExpiry)
         return next === undefined
           ? Stream.empty
           : Stream.fromEffect(
               Effect.andThen(
                 Effect.suspend(() => Effect.sleep(Duration.millis(Math.max(0, next - now())))),
-                Effect.suspend(() => dispatch({ _tag: "Ticked", at: now() }))
+                Effect.suspend(() => dispatch({ _tag: "Ticked", at: Math.max(next, now()) }))
               )
             )
       }),
@@ -236,7 +239,10 @@ export const factory = Effect.fnUntraced(function* (
         Effect.addFinalizer(() => Effect.sync(report.released)),
         Effect.asVoid(Effect.forkScoped(life))
       ),
-      knowsAnything: () => State.isKnown(cell.get())
+      knowsAnybody: () => {
+        const state = cell.get()
+        return State.isKnown(state) && Snapshot.size(state.snapshot) > 0
+      }
     }
   }
 })

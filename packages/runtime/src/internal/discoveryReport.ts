@@ -1,7 +1,7 @@
 /**
  * What discovery tells the people who run it: metrics for every change, one log line for each thing that matters.
  *
- * A malformed entry is counted whenever it is seen and logged once.
+ * A malformed entry is counted whenever it is seen and logged once. Of a service that nobody asks for, gauges tell nothing.
  */
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -71,6 +71,7 @@ export const make = (
   const released = (): void => {
     series?.remove()
     series = undefined
+    for (const gauge of [endpoints, heldEndpoints, frozen, remembered]) Metric.removeUnsafe(gauge, context)
   }
 
   return { transition, skipped, died, released }

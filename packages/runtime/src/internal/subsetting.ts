@@ -1,7 +1,8 @@
 /**
  * The part of a large service that this client uses: `Subset`, fed by discovery with who else is a client.
  *
- * Until the list of clients is known, or if this client is not on it, the client goes by itself.
+ * Until the list of clients is known, or if this client is not on it, the client goes by itself. A list that was known
+ * once is kept, whatever becomes of the registry.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -19,21 +20,35 @@ export const factory = Effect.gen(function* () {
   return () => {
     if (client === undefined) return undefined
     const subset = Subset.make(options, client.id)
-    let clients: Subscription | undefined
+    let subscription: Subscription | undefined
+    let clients: ReadonlySet<string> = new Set()
     let shown = Snapshot.empty
 
+    const clientsNow = (): ReadonlySet<string> => {
+      const state = subscription?.current()
+      if (state !== undefined && DiscoveryState.isKnown(state)) clients = idsOf(state.snapshot)
+      return clients
+    }
+
     return {
-      /** Follows the clients, and tells when they have changed. */
-      changes:
+      /** The states of the service, and its present one again whenever the clients have changed. */
+      follow: (service: Subscription) =>
         client.service === undefined
-          ? Effect.succeed(Stream.never)
+          ? Effect.succeed(service.changes)
           : Effect.map(discovery.subscribe(client.service), (subscribed) => {
-              clients = subscribed
-              return subscribed.changes
+              subscription = subscribed
+              // No request waits for the clients: if discovery gave up on them, an answer about the service is the reason
+              // to start over.
+              const startOver = ({ _tag }: DiscoveryState.DiscoveryState) =>
+                _tag === "Live" ? subscribed.retry : Effect.void
+              return Stream.merge(
+                Stream.tap(service.changes, startOver),
+                Stream.map(subscribed.changes, service.current)
+              )
             }),
       /** The same snapshot, or one with a part of its endpoints. */
       narrow: (snapshot: Snapshot.Snapshot): Snapshot.Snapshot => {
-        Subset.follow(subset, idsOf(snapshot), clientsOf(clients))
+        Subset.follow(subset, idsOf(snapshot), clientsNow())
         const ids = Subset.chosen(subset)
         if (ids.size === Snapshot.size(snapshot)) return (shown = snapshot)
         const wanted = Snapshot.make(Snapshot.endpoints(snapshot).filter(({ id }) => ids.has(id)))
@@ -45,8 +60,3 @@ export const factory = Effect.gen(function* () {
 
 const idsOf = (snapshot: Snapshot.Snapshot): ReadonlySet<string> =>
   new Set(Snapshot.endpoints(snapshot).map(({ id }) => id))
-
-const clientsOf = (clients: Subscription | undefined): ReadonlySet<string> => {
-  const state = clients?.current()
-  return state !== undefined && DiscoveryState.isKnown(state) ? idsOf(state.snapshot) : new Set()
-}
