@@ -6,17 +6,16 @@
  * whether somebody else claims its id. A write that was begun is carried to its end or its deadline, whether its caller
  * waits or not.
  */
-import * as Cache from "effect/Cache"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as FiberHandle from "effect/FiberHandle"
 import { Endpoint, type ServiceName } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
 import type { Lease } from "@muster/core/Registry"
 import { EntryMissing, LeaseLost, type RegistryError } from "@muster/core/RegistryError"
 import * as Claim from "../claim.ts"
+import * as Recently from "../recently.ts"
 import type { Connection } from "./connection.ts"
 import * as Wire from "./wire.ts"
 
@@ -49,7 +48,6 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
   const leases = new Map<string, Held>()
   /** The lease that holds each id of ours. */
   const holders = new Map<string, Held>()
-  const remember = yield* Policy.PollRemote
   /** A listing says mostly what the one before did, and is not read again then. */
   const read = new Map<ServiceName, { info: Wire.ServiceInfo; readonly told: string; readonly inventory: Inventory }>()
   const inventoryOf = (service: ServiceName, info: Wire.ServiceInfo): Inventory => {
@@ -64,19 +62,18 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
     read.set(service, { info, told, inventory })
     return inventory
   }
-  const listings = yield* Cache.makeWith(
-    (service: ServiceName) =>
+  const listings = yield* Recently.make({
+    capacity: services,
+    timeToLive: yield* Policy.PollRemote,
+    lookup: (service: ServiceName) =>
       Effect.map(
         connection.use(service, (session) => session.list(service)),
         (info) => inventoryOf(service, info)
-      ),
-    { capacity: services, timeToLive: (exit) => (Exit.isSuccess(exit) ? remember : Duration.zero) }
-  )
+      )
+  })
   let granted = 0
 
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-  const listing = (service: ServiceName) => Cache.get(listings, service)
-  const listingOfNow = (service: ServiceName) => Cache.refresh(listings, service)
 
   const superseded = (claim: Endpoint, held: Endpoint) => connection.failure(keyOf(claim), Claim.superseded(held))
   const gone = ({ endpoint, id }: Lease) =>
@@ -86,9 +83,9 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
   const rival = Effect.fnUntraced(function* (claim: Endpoint) {
     const ours = holders.get(keyOf(claim))?.lease.endpoint
     if (isOutranked(claim, ours)) return ours
-    const { byId } = yield* listing(claim.service)
+    const { byId } = yield* listings.get(claim.service)
     if (!isOutranked(claim, byId.get(claim.id))) return undefined
-    const theirs = (yield* listingOfNow(claim.service)).byId.get(claim.id)
+    const theirs = (yield* listings.refresh(claim.service)).byId.get(claim.id)
     return isOutranked(claim, theirs) ? theirs : undefined
   })
 
@@ -176,9 +173,9 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
   const isListed = Effect.fnUntraced(function* ({ at, instance, lease }: Held) {
     const { service } = lease.endpoint
     const address = Wire.addressOf(instance)
-    if ((yield* listing(service)).addresses.has(address)) return true
+    if ((yield* listings.get(service)).addresses.has(address)) return true
     yield* Effect.sleep(Duration.millis(Math.max(0, at + settling - now())))
-    return (yield* listingOfNow(service)).addresses.has(address)
+    return (yield* listings.refresh(service)).addresses.has(address)
   })
 
   /** Fails unless the lease is held, its instance is known, and nobody outranks it. */
