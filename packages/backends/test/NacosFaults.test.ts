@@ -338,6 +338,8 @@ describe("Nacos", () => {
         yield* reset(queue)
         const [took] = yield* OwnTime.timed(Effect.andThen(register(instance(1)), takeUntil(["i-1"], reset(queue))))
         assert.isBelow(Duration.toMillis(took), 1000)
+        yield* it.faults({ groupedNames: true })
+        yield* Effect.andThen(register(instance(2)), takeUntil(["i-1", "i-2"], reset(queue)))
         yield* it.faults({ pushedAt: 1, hosts: [] })
         yield* Effect.sleep("700 millis")
         assert.strictEqual(yield* Queue.size(queue), 0)
