@@ -288,6 +288,28 @@ describe("Nacos", () => {
     )
   }
 
+  for (const [name, options] of protocols) {
+    it.live(`F-nacos-e: over ${name}, what could not be withdrawn is not taken for withdrawn, and is asked again`, () =>
+      Effect.gen(function* () {
+        const it = yield* server(options)
+        for (const ephemeral of [true, false]) {
+          yield* Effect.gen(function* () {
+            const lease = yield* register(instance(1))
+            yield* it.faults({ answer: [500, "The Raft Group [naming] did not find the Leader node"] })
+            yield* fails(revoke(lease), "Unavailable", /did not find the Leader/)
+            yield* fails(revoke(lease), "Unavailable", /did not find the Leader/)
+            yield* it.faults({})
+            yield* fails(renew(lease), "LeaseLost", /register again/)
+            assert.deepStrictEqual(ids(yield* list), ["i-1"])
+            yield* revoke(lease)
+            assert.deepStrictEqual(ids(yield* list), [])
+            yield* revoke(lease)
+          }).pipe(Effect.provide(nacos(it, { ephemeral })))
+        }
+      })
+    )
+  }
+
   it.live("starts, and goes on, with the servers that answer", () =>
     Effect.gen(function* () {
       const it = yield* server()

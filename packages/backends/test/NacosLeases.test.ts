@@ -1,4 +1,4 @@
-import { describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { RegistryError } from "@muster/core"
@@ -19,10 +19,14 @@ const failure = (key: string, reason: RegistryError.RegistryErrorReason) =>
 /** The write port over a session whose server is a map, and only a listing tells what it knows, as over gRPC. */
 const make = Effect.gen(function* () {
   const hosts = new Map<string, Wire.Instance>()
+  const faults = { drop: false }
   const session: Session = {
     name: "scripted",
     put: (_, one) => Effect.sync(() => void hosts.set(Wire.addressOf(one), one)),
-    drop: (_, one) => Effect.sync(() => void hosts.delete(Wire.addressOf(one))),
+    drop: (_, one) =>
+      faults.drop
+        ? new RegistryError.Unavailable({ message: "no leader" })
+        : Effect.sync(() => void hosts.delete(Wire.addressOf(one))),
     beat: () => Effect.undefined,
     list: () => Effect.sync(() => ({ hosts: [...hosts.values()] })),
     watch: () => Stream.never,
@@ -35,8 +39,12 @@ const make = Effect.gen(function* () {
     beat: () => Effect.undefined,
     watch: () => Stream.never
   }
-  return { hosts, ...(yield* Registration.make(connection, place)) }
+  return { hosts, faults, ids: () => idsOf(hosts), ...(yield* Registration.make(connection, place)) }
 })
+
+/** What the server keeps, by the ids and the ports. */
+const idsOf = (hosts: ReadonlyMap<string, Wire.Instance>) =>
+  [...hosts.values()].map(({ metadata, port }) => `${metadata["muster-id"]}:${port}`)
 
 describe("the leases of Nacos", () => {
   it.effect("F-c3: a renewal asks the server, although the wall clock was set back by an hour", () =>
@@ -52,6 +60,50 @@ describe("the leases of Nacos", () => {
         yield* TestClock.adjust("2 seconds")
         yield* fails(renew(lease), "EntryMissing", /register again/)
       }).pipe(Effect.provideService(Clock.Clock, yield* wallClockOffBy(() => offset)))
+    })
+  )
+
+  it.effect("F-nacos-e, F-nacos-h: what runs out while the server fails is withdrawn once it does not", () =>
+    Effect.gen(function* () {
+      const { faults, ids, register, renew, revoke } = yield* make
+      const lease = yield* register(instance(1), ttl)
+      faults.drop = true
+      yield* TestClock.adjust("11 seconds")
+      yield* fails(renew(lease), "LeaseLost", /register again/)
+      assert.deepStrictEqual(ids(), ["i-1:2"])
+      faults.drop = false
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(ids(), [])
+      yield* revoke(lease)
+    })
+  )
+
+  it.effect("F-nacos-e: what is registered again is not withdrawn with the lease that ran out before", () =>
+    Effect.gen(function* () {
+      const { faults, ids, register, renew } = yield* make
+      yield* register(instance(1), ttl)
+      faults.drop = true
+      yield* TestClock.adjust("11 seconds")
+      const again = yield* register(instance(1), ttl)
+      faults.drop = false
+      yield* TestClock.adjust("5 seconds")
+      yield* renew(again)
+      assert.deepStrictEqual(ids(), ["i-1:2"])
+    })
+  )
+
+  it.effect("F-nacos-e: an address that is left for another one while the server fails is withdrawn later", () =>
+    Effect.gen(function* () {
+      const { faults, ids, register, update } = yield* make
+      const lease = yield* register(instance(1), Duration.minutes(1))
+      faults.drop = true
+      yield* TestClock.adjust("2 seconds")
+      yield* update(lease, instance(1, { port: 9001 }))
+      yield* register(instance(1, { port: 9002 }), Duration.minutes(1))
+      assert.deepStrictEqual(ids(), ["i-1:2", "i-1:9001", "i-1:9002"])
+      faults.drop = false
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(ids(), ["i-1:9002"])
     })
   )
 })

@@ -45,6 +45,9 @@ const isOutranked = (claim: Endpoint, by: Endpoint | undefined): by is Endpoint 
 export const make = Effect.fnUntraced(function* (connection: Connection, place: Wire.Place) {
   const clock = yield* Clock.Clock
   const expiry = yield* FiberHandle.make()
+  const scope = yield* Effect.scope
+  const reregister = yield* Policy.Reregister
+  /** Each lease until its instance is withdrawn, which may take longer than it is held. */
   const leases = new Map<string, Held>()
   /** The lease that holds each id of ours. */
   const holders = new Map<string, Held>()
@@ -115,12 +118,13 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
         )
     })
 
-  /** Takes an instance out, unless another lease has its address. */
+  /** Takes an instance out, unless another lease has its address. What fails can be asked again. */
   const drop = ({ service }: Endpoint, instance: Wire.Instance) =>
     Effect.suspend(() => {
-      const all = connection.wanted.get(service)
+      const all = instances(service)
       const address = Wire.addressOf(instance)
-      if (all?.get(address) !== instance || !all.delete(address)) return Effect.void
+      if ((all.get(address) ?? instance) !== instance) return Effect.void
+      all.delete(address)
       if (all.size === 0) {
         connection.wanted.delete(service)
         read.delete(service)
@@ -128,25 +132,36 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
       return connection.use(`${service}/${address}`, (session) => session.drop(service, instance))
     })
 
-  /** Ends a lease; its instance goes too. */
-  const end = Effect.fnUntraced(function* (held: Held) {
-    const { endpoint, id } = held.lease
-    if (!leases.delete(id)) return
-    if (holders.get(keyOf(endpoint)) === held) holders.delete(keyOf(endpoint))
-    yield* drop(endpoint, held.instance)
-  })
+  const heldBy = ({ endpoint, id }: Lease) => {
+    const held = holders.get(keyOf(endpoint))
+    return held?.lease.id === id ? held : undefined
+  }
+
+  /** Ends a lease at once; it is forgotten when its instance is gone too. */
+  const end = (held: Held) =>
+    Effect.suspend(() => {
+      const { endpoint, id } = held.lease
+      if (heldBy(held.lease) !== undefined) holders.delete(keyOf(endpoint))
+      if (!leases.has(id)) return Effect.void
+      return Effect.map(drop(endpoint, held.instance), () => void leases.delete(id))
+    })
+
+  /** Withdraws what nobody comes back to: if not now, then later. */
+  const insist = (withdrawal: Effect.Effect<void, RegistryError>) => {
+    const later = Effect.retry(withdrawal, { schedule: reregister, while: ({ isTransient }) => isTransient })
+    return withdrawal.pipe(Effect.catch(() => Effect.forkIn(Effect.ignore(later), scope)))
+  }
 
   /** One fiber for all leases: it sleeps until the first of them may be over, and most were renewed by then. */
   let wakesAt = Infinity
   const expire = Effect.gen(function* () {
-    while (leases.size > 0) {
-      wakesAt = [...leases.values()].reduce((first, { until }) => Math.min(first, until), Infinity)
+    while (holders.size > 0) {
+      wakesAt = [...holders.values()].reduce((first, { until }) => Math.min(first, until), Infinity)
       yield* Effect.sleep(Duration.millis(Math.max(0, wakesAt - now())))
-      for (const held of leases.values()) {
+      for (const held of holders.values()) {
         // A registry that hangs must not keep the other leases.
-        if (held.until <= now()) yield* Effect.forkDetach(Effect.ignore(end(held)))
+        if (held.until <= now()) yield* Effect.forkIn(insist(end(held)), scope, { startImmediately: true })
       }
-      yield* Effect.yieldNow
     }
     wakesAt = Infinity
   })
@@ -166,7 +181,7 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
     leases.set(lease.id, held)
     holders.set(keyOf(endpoint), held)
     yield* prolong(held)
-    if (before !== undefined) yield* Effect.ignore(end(before))
+    if (before !== undefined) yield* insist(end(before))
     return lease
   })
 
@@ -181,17 +196,17 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
   /** Fails unless the lease is held, its instance is known, and nobody outranks it. */
   const check = Effect.fnUntraced(function* (lease: Lease): Effect.fn.Return<Held, RegistryError> {
     const { endpoint } = lease
-    const held = leases.get(lease.id)
+    const held = heldBy(lease)
     const by = yield* rival(endpoint)
     if (by !== undefined) {
-      if (held !== undefined) yield* Effect.ignore(end(held))
+      if (held !== undefined) yield* insist(end(held))
       return yield* superseded(endpoint, by)
     }
     if (held === undefined) return yield* gone(lease)
     const known = yield* connection.beat(keyOf(endpoint), endpoint.service, held.instance)
     const isKnown = known ?? (yield* isListed(held))
     // It may have run out while the server was asked.
-    if (!leases.has(lease.id)) return yield* gone(lease)
+    if (heldBy(lease) === undefined) return yield* gone(lease)
     if (isKnown) return held
     const message = "Nacos does not know the instance: it lost its data, or somebody deregistered it; register again"
     return yield* connection.failure(keyOf(endpoint), new EntryMissing({ message }))
@@ -204,13 +219,13 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
     const { id, service } = lease.endpoint
     const before = held.instance
     const instance = yield* put(new Endpoint({ ...endpoint, id, service }), lease.ttl)
-    if (!leases.has(lease.id)) {
-      yield* drop(endpoint, instance)
+    if (heldBy(lease) === undefined) {
+      yield* insist(drop(endpoint, instance))
       return yield* gone(lease)
     }
     held.instance = instance
     held.at = now()
-    yield* drop(endpoint, before)
+    yield* insist(drop(endpoint, before))
   })
 
   const revoke = Effect.fn("Nacos.revoke")(function* (lease: Lease) {
