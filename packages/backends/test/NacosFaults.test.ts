@@ -320,6 +320,34 @@ describe("Nacos", () => {
     })
   )
 
+  for (const status of [429, 502, 503]) {
+    it.live(`F-nacos-e: a proxy that answers ${status} does not decide which API a server has`, () =>
+      withServer(
+        Effect.fnUntraced(function* (it) {
+          yield* it.faults({ answer: [status, "no server is ready"] })
+          yield* fails(list, "Unavailable", new RegExp(`answered ${status}`))
+          yield* it.faults({})
+          assert.deepStrictEqual((yield* list).endpoints, [])
+        }),
+        { apis: ["v1"] }
+      )
+    )
+  }
+
+  it.live("finds out anew which API a server has when the one it had is gone", () =>
+    withServer(
+      Effect.fnUntraced(function* (it) {
+        const lease = yield* register(instance(1))
+        yield* it.faults({ apis: ["v1"] })
+        const error = yield* fails(renew(lease), "Unavailable", /404/)
+        assert.isTrue(error.isTransient)
+        yield* Effect.retry(renew(lease), Schedule.spaced("50 millis"))
+        assert.deepStrictEqual(ids(yield* list), ["i-1"])
+      }),
+      { apis: ["v3"] }
+    )
+  )
+
   it.live("a connection that the server does not know (any more) is replaced", () =>
     withServer(
       Effect.fnUntraced(function* (it) {
