@@ -446,6 +446,33 @@ describe("Nacos", () => {
     )
   )
 
+  for (const [name, options, client] of [
+    ["gRPC", { apis: ["grpc", "v3"] }, {}],
+    ["HTTP, where it is persistent,", { apis: ["v3"] }, { ephemeral: false }]
+  ] satisfies ReadonlyArray<readonly [string, Options, Nacos.Options]>) {
+    it.live(`over ${name} an instance that an operator disabled is missed once, and stays registered`, () =>
+      withServer(
+        Effect.fnUntraced(function* (it) {
+          const lease = yield* register(instance(1))
+          yield* it.faults({ disabled: ["i-1"] })
+          yield* eventually([])
+          yield* fails(renew(lease), "EntryMissing", /or disabled it/)
+          const again = yield* register(instance(1))
+          yield* renew(again)
+          yield* renew(again)
+          assert.deepStrictEqual(ids(yield* list), [])
+          yield* it.faults({})
+          yield* eventually(["i-1"])
+          yield* renew(again)
+          yield* it.control("forget")
+          yield* fails(Effect.forever(renew(again)), "EntryMissing", /register again/)
+        }),
+        options,
+        client
+      )
+    )
+  }
+
   it.live("F-nacos-j: believes what the protect threshold makes of unhealthy instances", () =>
     withServer(
       Effect.fnUntraced(function* (it) {

@@ -17,6 +17,7 @@ import { EntryMissing, LeaseLost, type RegistryError } from "@muster/core/Regist
 import * as Claim from "../claim.ts"
 import * as Recently from "../recently.ts"
 import type { Connection } from "./connection.ts"
+import type { Session } from "./session.ts"
 import * as Wire from "./wire.ts"
 
 /** Services whose listings are remembered at once. */
@@ -51,6 +52,8 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
   const leases = new Map<string, Held>()
   /** The lease that holds each id of ours. */
   const holders = new Map<string, Held>()
+  /** The lease that a listing left out, by service and address, and over which session. */
+  const missed = new Map<string, { readonly held: Held; readonly session: Session }>()
   /** A listing says mostly what the one before did, and is not read again then. */
   const read = new Map<ServiceName, { info: Wire.ServiceInfo; readonly told: string; readonly inventory: Inventory }>()
   const inventoryOf = (service: ServiceName, info: Wire.ServiceInfo): Inventory => {
@@ -125,6 +128,7 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
       const address = Wire.addressOf(instance)
       if ((all.get(address) ?? instance) !== instance) return Effect.void
       all.delete(address)
+      missed.delete(`${service}/${address}`)
       if (all.size === 0) {
         connection.wanted.delete(service)
         read.delete(service)
@@ -185,12 +189,24 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
     return lease
   })
 
-  const isListed = Effect.fnUntraced(function* ({ at, instance, lease }: Held) {
+  /** Whether Nacos lists the instance, or leaves it out because an operator disabled it. */
+  const isKnown = Effect.fnUntraced(function* (held: Held) {
+    const { at, instance, lease } = held
     const { service } = lease.endpoint
     const address = Wire.addressOf(instance)
-    if ((yield* listings.get(service)).addresses.has(address)) return true
-    yield* Effect.sleep(Duration.millis(Math.max(0, at + settling - now())))
-    return (yield* listings.refresh(service)).addresses.has(address)
+    const name = `${service}/${address}`
+    const isListed = ({ addresses }: Inventory) => addresses.has(address)
+    const refreshed = () => Effect.delay(listings.refresh(service), Duration.millis(Math.max(0, at + settling - now())))
+    if (isListed(yield* listings.get(service)) || isListed(yield* refreshed())) {
+      missed.delete(name)
+      return true
+    }
+    const session = yield* connection.use(name, Effect.succeed)
+    const before = missed.get(name)
+    // Registered again over this very session, and left out again: so it is there.
+    if (before?.session === session && before.held !== held) return true
+    missed.set(name, { held, session })
+    return false
   })
 
   /** Fails unless the lease is held, its instance is known, and nobody outranks it. */
@@ -204,11 +220,12 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
     }
     if (held === undefined) return yield* gone(lease)
     const known = yield* connection.beat(keyOf(endpoint), endpoint.service, held.instance)
-    const isKnown = known ?? (yield* isListed(held))
+    const isThere = known ?? (yield* isKnown(held))
     // It may have run out while the server was asked.
     if (heldBy(lease) === undefined) return yield* gone(lease)
-    if (isKnown) return held
-    const message = "Nacos does not know the instance: it lost its data, or somebody deregistered it; register again"
+    if (isThere) return held
+    const message =
+      "Nacos does not list the instance: it lost its data, or somebody deregistered or disabled it; register again"
     return yield* connection.failure(keyOf(endpoint), new EntryMissing({ message }))
   })
 
