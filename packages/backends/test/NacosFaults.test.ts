@@ -288,6 +288,28 @@ describe("Nacos", () => {
     )
   }
 
+  for (const [name, options] of protocols) {
+    it.live(`F-nacos-e: over ${name}, what could not be withdrawn is not taken for withdrawn, and is asked again`, () =>
+      Effect.gen(function* () {
+        const it = yield* server(options)
+        for (const ephemeral of [true, false]) {
+          yield* Effect.gen(function* () {
+            const lease = yield* register(instance(1))
+            yield* it.faults({ answer: [500, "The Raft Group [naming] did not find the Leader node"] })
+            yield* fails(revoke(lease), "Unavailable", /did not find the Leader/)
+            yield* fails(revoke(lease), "Unavailable", /did not find the Leader/)
+            yield* it.faults({})
+            yield* fails(renew(lease), "LeaseLost", /register again/)
+            assert.deepStrictEqual(ids(yield* list), ["i-1"])
+            yield* revoke(lease)
+            assert.deepStrictEqual(ids(yield* list), [])
+            yield* revoke(lease)
+          }).pipe(Effect.provide(nacos(it, { ephemeral })))
+        }
+      })
+    )
+  }
+
   it.live("starts, and goes on, with the servers that answer", () =>
     Effect.gen(function* () {
       const it = yield* server()
@@ -296,6 +318,34 @@ describe("Nacos", () => {
       for (let n = 0; n < 5; n++)
         assert.deepStrictEqual((yield* Effect.provide(list, nacos(it, { hosts }))).endpoints, [])
     })
+  )
+
+  for (const status of [429, 502, 503]) {
+    it.live(`F-nacos-e: a proxy that answers ${status} does not decide which API a server has`, () =>
+      withServer(
+        Effect.fnUntraced(function* (it) {
+          yield* it.faults({ answer: [status, "no server is ready"] })
+          yield* fails(list, "Unavailable", new RegExp(`answered ${status}`))
+          yield* it.faults({})
+          assert.deepStrictEqual((yield* list).endpoints, [])
+        }),
+        { apis: ["v1"] }
+      )
+    )
+  }
+
+  it.live("finds out anew which API a server has when the one it had is gone", () =>
+    withServer(
+      Effect.fnUntraced(function* (it) {
+        const lease = yield* register(instance(1))
+        yield* it.faults({ apis: ["v1"] })
+        const error = yield* fails(renew(lease), "Unavailable", /404/)
+        assert.isTrue(error.isTransient)
+        yield* Effect.retry(renew(lease), Schedule.spaced("50 millis"))
+        assert.deepStrictEqual(ids(yield* list), ["i-1"])
+      }),
+      { apis: ["v3"] }
+    )
   )
 
   it.live("a connection that the server does not know (any more) is replaced", () =>
@@ -338,6 +388,8 @@ describe("Nacos", () => {
         yield* reset(queue)
         const [took] = yield* OwnTime.timed(Effect.andThen(register(instance(1)), takeUntil(["i-1"], reset(queue))))
         assert.isBelow(Duration.toMillis(took), 1000)
+        yield* it.faults({ groupedNames: true })
+        yield* Effect.andThen(register(instance(2)), takeUntil(["i-1", "i-2"], reset(queue)))
         yield* it.faults({ pushedAt: 1, hosts: [] })
         yield* Effect.sleep("700 millis")
         assert.strictEqual(yield* Queue.size(queue), 0)
@@ -393,6 +445,33 @@ describe("Nacos", () => {
       })
     )
   )
+
+  for (const [name, options, client] of [
+    ["gRPC", { apis: ["grpc", "v3"] }, {}],
+    ["HTTP, where it is persistent,", { apis: ["v3"] }, { ephemeral: false }]
+  ] satisfies ReadonlyArray<readonly [string, Options, Nacos.Options]>) {
+    it.live(`over ${name} an instance that an operator disabled is missed once, and stays registered`, () =>
+      withServer(
+        Effect.fnUntraced(function* (it) {
+          const lease = yield* register(instance(1))
+          yield* it.faults({ disabled: ["i-1"] })
+          yield* eventually([])
+          yield* fails(renew(lease), "EntryMissing", /or disabled it/)
+          const again = yield* register(instance(1))
+          yield* renew(again)
+          yield* renew(again)
+          assert.deepStrictEqual(ids(yield* list), [])
+          yield* it.faults({})
+          yield* eventually(["i-1"])
+          yield* renew(again)
+          yield* it.control("forget")
+          yield* fails(Effect.forever(renew(again)), "EntryMissing", /register again/)
+        }),
+        options,
+        client
+      )
+    )
+  }
 
   it.live("F-nacos-j: believes what the protect threshold makes of unhealthy instances", () =>
     withServer(

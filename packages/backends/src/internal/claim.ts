@@ -8,8 +8,11 @@ import type { Endpoint } from "@muster/core/Endpoint"
 import { Superseded } from "@muster/core/RegistryError"
 
 /** Whether `held` keeps the id against `claim`. */
-export const outranks = (held: Endpoint, claim: Endpoint): boolean =>
-  held.startedAt === claim.startedAt ? held.address > claim.address : held.startedAt > claim.startedAt
+export const outranks = (held: Endpoint, claim: Endpoint): boolean => {
+  if (held.startedAt !== claim.startedAt) return held.startedAt > claim.startedAt
+  // Each renewal compares a claim with itself, for which no address has to be written out.
+  return (held.port !== claim.port || held.host !== claim.host) && held.address > claim.address
+}
 
 /** What the loser is told. */
 export const superseded = (by: Endpoint): Superseded =>

@@ -85,7 +85,10 @@ export const layerClient: Layer.Layer<Http, never, HttpClient.HttpClient> = Laye
 const untraced = Effect.provideService(HttpClient.TracerDisabledWhen, () => true)
 
 const heard = (request: Request, answer: Effect.Effect<Answer, HttpClientError>) =>
-  Effect.mapError(untraced(answer), (error) => broken(request, causeOf(error)))
+  // The message of a reason has the whole URL, and with it the query.
+  Effect.mapError(untraced(answer), ({ reason }) =>
+    broken(request, ("cause" in reason ? reason.cause : undefined) ?? reason._tag)
+  )
 
 const requestOf = ({ body, headers, method, origin, path }: Request) =>
   HttpClientRequest.make(method)(`${origin}${path}`, {
@@ -95,11 +98,6 @@ const requestOf = ({ body, headers, method, origin, path }: Request) =>
 
 const whole = ({ headers, status, text }: HttpClientResponse): Effect.Effect<Answer, HttpClientError> =>
   Effect.map(text, (text) => ({ status, headers, text }))
-
-const causeOf = (error: HttpClientError): unknown => {
-  const cause = "cause" in error.reason ? error.reason.cause : undefined
-  return Predicate.isError(cause) && cause.message !== "" ? cause : error.reason
-}
 
 /** The answer, unless it takes longer than this. */
 export const within = <A>(
@@ -115,13 +113,27 @@ export const late = (request: Request, deadline: Duration.Duration) =>
 
 /** What it is called when the exchange broke off. */
 export const broken = (request: Request, cause: unknown) => {
-  const message = `${describe(request)}: ${Predicate.isError(cause) ? cause.message : String(cause)}`
-  return isUntrusted(message) ? new Untrusted({ message, cause }) : new Unavailable({ message, cause })
+  const { code, text } = rootOf(cause)
+  const fields = { message: `${describe(request)}: ${text}`, cause }
+  return badCertificate.test(code) ? new Untrusted(fields) : new Unavailable(fields)
 }
 
 const describe = ({ method, origin, path }: Request) => `${method} ${origin}${path.split("?", 1)[0]}`
 
-const isUntrusted = (message: string) => /certificate|altname|Hostname\/IP/i.test(message) && !/alert/i.test(message)
+/** The codes with which Node and OpenSSL refuse the certificate of a server. */
+const badCertificate = /^(CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_|HOSTNAME_|ERR_TLS_CERT_)/
+
+/** The innermost cause that says something; of attempts on several addresses the first. */
+const rootOf = (cause: unknown) => {
+  let root = { code: "", text: String(cause) }
+  for (let next = cause, depth = 0; Predicate.isError(next) && depth < 8; depth++) {
+    const code = "code" in next && typeof next.code === "string" ? next.code : root.code
+    const said = next.message === "" ? code : next.message
+    root = { code, text: said === "" ? root.text : said }
+    next = next instanceof AggregateError ? next.errors[0] : next.cause
+  }
+  return root
+}
 
 /** What is asked for, as the end of a path. */
 export const query = (parameters: Readonly<Record<string, string | number | boolean | undefined>>): string => {

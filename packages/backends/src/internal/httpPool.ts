@@ -116,9 +116,12 @@ const exchange = (
 const textOf = (chunks: ReadonlyArray<Buffer>): string =>
   chunks.length === 0 ? "" : (chunks.length === 1 ? chunks : [Buffer.concat(chunks)]).join("")
 
+/** Over HTTP/2 all would share one connection, which an abort does not end: nobody would ever leave one that is dead. */
+const http1 = { allowH2: false }
+
 const agent = (tls: Access.Tls | undefined, options: Agent.Options) =>
   Effect.acquireRelease(
-    Effect.sync(() => new Agent(tls === undefined ? options : { ...options, connect: connector(tls) })),
+    Effect.sync(() => new Agent({ ...options, ...http1, ...(tls === undefined ? {} : { connect: connector(tls) }) })),
     (agent) => Effect.promise(() => agent.destroy())
   )
 
@@ -129,7 +132,8 @@ const connector =
     const { serverName: servername, skipVerify = false } = tls
     Effect.runCallback(Access.read(tls), {
       onExit: Exit.match({
-        onSuccess: (pem) => buildConnector({ ...pem, servername, rejectUnauthorized: !skipVerify })(options, callback),
+        onSuccess: (pem) =>
+          buildConnector({ ...pem, ...http1, servername, rejectUnauthorized: !skipVerify })(options, callback),
         onFailure: (cause) => callback(new Error(Cause.pretty(cause)), null)
       })
     })

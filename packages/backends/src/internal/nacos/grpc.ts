@@ -12,7 +12,7 @@ import type { ServiceName } from "@muster/core/Endpoint"
 import type { RegistryErrorReason } from "@muster/core/RegistryError"
 import * as Link from "./link.ts"
 import type * as Session from "./session.ts"
-import type * as Wire from "./wire.ts"
+import * as Wire from "./wire.ts"
 
 /** What a session needs. */
 export interface Options extends Link.Options {
@@ -22,9 +22,10 @@ export interface Options extends Link.Options {
 /** Connects to a server; the connection ends with the scope. */
 export const open = Effect.fnUntraced(function* (options: Options) {
   const { address, place, wanted } = options
+  /** By the name of a service with its group. */
   const listeners = new Map<string, Set<(info: Wire.ServiceInfo) => void>>()
-  const { ask, closed } = yield* Link.open(options, (service, info) =>
-    listeners.get(service)?.forEach((tell) => tell(info))
+  const { ask, closed } = yield* Link.open(options, (info) =>
+    listeners.get(Wire.groupedName(info))?.forEach((tell) => tell(info))
   )
 
   const about = (service: ServiceName) => ({
@@ -91,13 +92,14 @@ export const open = Effect.fnUntraced(function* (options: Options) {
             newest = at
             Queue.offerUnsafe(queue, info)
           }
-          const hear = listeners.get(service) ?? new Set()
+          const name = Wire.groupedName({ name: service, groupName: place.group })
+          const hear = listeners.get(name) ?? new Set()
           yield* Effect.acquireRelease(
-            Effect.sync(() => listeners.set(service, hear.add(tell))),
+            Effect.sync(() => listeners.set(name, hear.add(tell))),
             () => {
               hear.delete(tell)
               if (hear.size > 0) return Effect.void
-              listeners.delete(service)
+              listeners.delete(name)
               return Effect.ignore(query("SubscribeServiceRequest", service, { subscribe: false, clusters: "" }))
             }
           )

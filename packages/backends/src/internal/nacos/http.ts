@@ -2,7 +2,7 @@
  * A session over the HTTP client API of Nacos: version 3 where the server has it, else version 1.
  *
  * There is no connection: each instance is kept alive by beats of its own, and a service is read again and again by
- * `Policy.PollRemote`. The session is over when a request is not answered.
+ * `Policy.PollRemote`. The session is over when a request is not answered, or the API is not there any more.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -11,7 +11,7 @@ import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ServiceName } from "@muster/core/Endpoint"
-import { type RegistryErrorReason, Unreadable } from "@muster/core/RegistryError"
+import { type RegistryErrorReason, Unavailable, Unreadable } from "@muster/core/RegistryError"
 import * as Http from "../http.ts"
 import type { Tokens } from "./login.ts"
 import * as Session from "./session.ts"
@@ -69,7 +69,10 @@ export interface Options {
   readonly poll: Schedule.Schedule<unknown>
 }
 
-/** Opens a session with a server that has either version; `undefined` where there is none, but something answers. */
+/** How servers answer on a path that they do not have. */
+const isNoApi = (status: number) => status === 404 || status === 410 || status === 501
+
+/** Opens a session with a server that has either version; what answers and has neither is no server of Nacos. */
 export const open = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Session.Session, RegistryErrorReason> {
@@ -77,7 +80,10 @@ export const open = Effect.fnUntraced(function* (
   for (const version of [v3, v1]) {
     const path = `${version.path}/list?serviceName=muster`
     const { status } = yield* http.call({ method: "GET", origin: url, path, headers: {} })
-    if (status !== 404 && status !== 410 && status !== 501) return yield* make(version, options)
+    if (isNoApi(status)) continue
+    // A proxy may say so in front of any version, and so may a server that starts.
+    if (status === 429 || status >= 500) return yield* new Unavailable({ message: `${url} answered ${status}` })
+    return yield* make(version, options)
   }
   return yield* new Unreadable({
     message: `${url} answers, but has no client API of Nacos; is its port the right one?`
@@ -121,6 +127,11 @@ const make = Effect.fnUntraced(function* (
       const request = { method, origin: url, path: withToken(path, token), headers }
       const answer = yield* Effect.tapError(http.call(request), (reason) => Deferred.succeed(over, reason))
       const { status, text } = answer
+      if (isNoApi(status)) {
+        const gone = new Unavailable({ message: `${url} has no API ${version.name} any more: it answered ${status}` })
+        yield* Deferred.succeed(over, gone)
+        return yield* gone
+      }
       const reply = status !== 200 ? refused(status, text) : text === known?.text ? known : read(version, text)
       const { code } = reply
       if (status === 200 && (code === 0 || unknown.has(code))) return reply

@@ -54,8 +54,6 @@ const decodeAnswer = Schema.decodeUnknownOption(Schema.fromJsonString(Answer))
 /** What the server asks over its stream. */
 const Asked = Schema.Struct({
   requestId: Schema.optionalKey(Schema.NullOr(Schema.String)),
-  serviceName: Schema.optionalKey(Schema.NullOr(Schema.String)),
-  groupName: Schema.optionalKey(Schema.NullOr(Schema.String)),
   serviceInfo: Schema.optionalKey(Schema.NullOr(Wire.ServiceInfo))
 })
 const decodeAsked = Schema.decodeUnknownOption(Schema.fromJsonString(Asked))
@@ -72,7 +70,7 @@ const channelOptions = {
 /** Connects to a server and calls `onPush` with each listing that it pushes; the connection ends with the scope. */
 export const open = Effect.fnUntraced(function* (
   options: Options,
-  onPush: (service: string, info: Wire.ServiceInfo) => void
+  onPush: (info: Wire.ServiceInfo) => void
 ): Effect.fn.Return<Link, RegistryErrorReason, Scope.Scope> {
   const { address, channel, deadline, heartbeat, place, tokens, url } = options
   const over = yield* Deferred.make<RegistryErrorReason>()
@@ -145,8 +143,7 @@ export const open = Effect.fnUntraced(function* (
         say(type.replace(/Request$/, "Response"), { resultCode: 200, requestId: asked.requestId })
         if (type === "ConnectResetRequest")
           end(new Unavailable({ message: `${address} asks us to move to another server` }))
-        const { serviceInfo, serviceName } = asked
-        if (serviceInfo && serviceName && asked.groupName === place.group) onPush(serviceName, serviceInfo)
+        if (asked.serviceInfo) onPush(asked.serviceInfo)
       })
       stream.on("error", (error: ServiceError) => end(reasonOf(address, error)))
       stream.on("end", () => end(new Unavailable({ message: `${address} ended the connection` })))

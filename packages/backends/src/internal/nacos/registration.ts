@@ -6,18 +6,18 @@
  * whether somebody else claims its id. A write that was begun is carried to its end or its deadline, whether its caller
  * waits or not.
  */
-import * as Cache from "effect/Cache"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as FiberHandle from "effect/FiberHandle"
 import { Endpoint, type ServiceName } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
 import type { Lease } from "@muster/core/Registry"
 import { EntryMissing, LeaseLost, type RegistryError } from "@muster/core/RegistryError"
 import * as Claim from "../claim.ts"
+import * as Recently from "../recently.ts"
 import type { Connection } from "./connection.ts"
+import type { Session } from "./session.ts"
 import * as Wire from "./wire.ts"
 
 /** Services whose listings are remembered at once. */
@@ -46,10 +46,14 @@ const isOutranked = (claim: Endpoint, by: Endpoint | undefined): by is Endpoint 
 export const make = Effect.fnUntraced(function* (connection: Connection, place: Wire.Place) {
   const clock = yield* Clock.Clock
   const expiry = yield* FiberHandle.make()
+  const scope = yield* Effect.scope
+  const reregister = yield* Policy.Reregister
+  /** Each lease until its instance is withdrawn, which may take longer than it is held. */
   const leases = new Map<string, Held>()
   /** The lease that holds each id of ours. */
   const holders = new Map<string, Held>()
-  const remember = yield* Policy.PollRemote
+  /** The lease that a listing left out, by service and address, and over which session. */
+  const missed = new Map<string, { readonly held: Held; readonly session: Session }>()
   /** A listing says mostly what the one before did, and is not read again then. */
   const read = new Map<ServiceName, { info: Wire.ServiceInfo; readonly told: string; readonly inventory: Inventory }>()
   const inventoryOf = (service: ServiceName, info: Wire.ServiceInfo): Inventory => {
@@ -64,19 +68,18 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
     read.set(service, { info, told, inventory })
     return inventory
   }
-  const listings = yield* Cache.makeWith(
-    (service: ServiceName) =>
+  const listings = yield* Recently.make({
+    capacity: services,
+    timeToLive: yield* Policy.PollRemote,
+    lookup: (service: ServiceName) =>
       Effect.map(
         connection.use(service, (session) => session.list(service)),
         (info) => inventoryOf(service, info)
-      ),
-    { capacity: services, timeToLive: (exit) => (Exit.isSuccess(exit) ? remember : Duration.zero) }
-  )
+      )
+  })
   let granted = 0
 
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-  const listing = (service: ServiceName) => Cache.get(listings, service)
-  const listingOfNow = (service: ServiceName) => Cache.refresh(listings, service)
 
   const superseded = (claim: Endpoint, held: Endpoint) => connection.failure(keyOf(claim), Claim.superseded(held))
   const gone = ({ endpoint, id }: Lease) =>
@@ -86,9 +89,9 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
   const rival = Effect.fnUntraced(function* (claim: Endpoint) {
     const ours = holders.get(keyOf(claim))?.lease.endpoint
     if (isOutranked(claim, ours)) return ours
-    const { byId } = yield* listing(claim.service)
+    const { byId } = yield* listings.get(claim.service)
     if (!isOutranked(claim, byId.get(claim.id))) return undefined
-    const theirs = (yield* listingOfNow(claim.service)).byId.get(claim.id)
+    const theirs = (yield* listings.refresh(claim.service)).byId.get(claim.id)
     return isOutranked(claim, theirs) ? theirs : undefined
   })
 
@@ -118,12 +121,14 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
         )
     })
 
-  /** Takes an instance out, unless another lease has its address. */
+  /** Takes an instance out, unless another lease has its address. What fails can be asked again. */
   const drop = ({ service }: Endpoint, instance: Wire.Instance) =>
     Effect.suspend(() => {
-      const all = connection.wanted.get(service)
+      const all = instances(service)
       const address = Wire.addressOf(instance)
-      if (all?.get(address) !== instance || !all.delete(address)) return Effect.void
+      if ((all.get(address) ?? instance) !== instance) return Effect.void
+      all.delete(address)
+      missed.delete(`${service}/${address}`)
       if (all.size === 0) {
         connection.wanted.delete(service)
         read.delete(service)
@@ -131,25 +136,36 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
       return connection.use(`${service}/${address}`, (session) => session.drop(service, instance))
     })
 
-  /** Ends a lease; its instance goes too. */
-  const end = Effect.fnUntraced(function* (held: Held) {
-    const { endpoint, id } = held.lease
-    if (!leases.delete(id)) return
-    if (holders.get(keyOf(endpoint)) === held) holders.delete(keyOf(endpoint))
-    yield* drop(endpoint, held.instance)
-  })
+  const heldBy = ({ endpoint, id }: Lease) => {
+    const held = holders.get(keyOf(endpoint))
+    return held?.lease.id === id ? held : undefined
+  }
+
+  /** Ends a lease at once; it is forgotten when its instance is gone too. */
+  const end = (held: Held) =>
+    Effect.suspend(() => {
+      const { endpoint, id } = held.lease
+      if (heldBy(held.lease) !== undefined) holders.delete(keyOf(endpoint))
+      if (!leases.has(id)) return Effect.void
+      return Effect.map(drop(endpoint, held.instance), () => void leases.delete(id))
+    })
+
+  /** Withdraws what nobody comes back to: if not now, then later. */
+  const insist = (withdrawal: Effect.Effect<void, RegistryError>) => {
+    const later = Effect.retry(withdrawal, { schedule: reregister, while: ({ isTransient }) => isTransient })
+    return withdrawal.pipe(Effect.catch(() => Effect.forkIn(Effect.ignore(later), scope)))
+  }
 
   /** One fiber for all leases: it sleeps until the first of them may be over, and most were renewed by then. */
   let wakesAt = Infinity
   const expire = Effect.gen(function* () {
-    while (leases.size > 0) {
-      wakesAt = [...leases.values()].reduce((first, { until }) => Math.min(first, until), Infinity)
+    while (holders.size > 0) {
+      wakesAt = [...holders.values()].reduce((first, { until }) => Math.min(first, until), Infinity)
       yield* Effect.sleep(Duration.millis(Math.max(0, wakesAt - now())))
-      for (const held of leases.values()) {
+      for (const held of holders.values()) {
         // A registry that hangs must not keep the other leases.
-        if (held.until <= now()) yield* Effect.forkDetach(Effect.ignore(end(held)))
+        if (held.until <= now()) yield* Effect.forkIn(insist(end(held)), scope, { startImmediately: true })
       }
-      yield* Effect.yieldNow
     }
     wakesAt = Infinity
   })
@@ -169,34 +185,47 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
     leases.set(lease.id, held)
     holders.set(keyOf(endpoint), held)
     yield* prolong(held)
-    if (before !== undefined) yield* Effect.ignore(end(before))
+    if (before !== undefined) yield* insist(end(before))
     return lease
   })
 
-  const isListed = Effect.fnUntraced(function* ({ at, instance, lease }: Held) {
+  /** Whether Nacos lists the instance, or leaves it out because an operator disabled it. */
+  const isKnown = Effect.fnUntraced(function* (held: Held) {
+    const { at, instance, lease } = held
     const { service } = lease.endpoint
     const address = Wire.addressOf(instance)
-    if ((yield* listing(service)).addresses.has(address)) return true
-    yield* Effect.sleep(Duration.millis(Math.max(0, at + settling - now())))
-    return (yield* listingOfNow(service)).addresses.has(address)
+    const name = `${service}/${address}`
+    const isListed = ({ addresses }: Inventory) => addresses.has(address)
+    const refreshed = () => Effect.delay(listings.refresh(service), Duration.millis(Math.max(0, at + settling - now())))
+    if (isListed(yield* listings.get(service)) || isListed(yield* refreshed())) {
+      missed.delete(name)
+      return true
+    }
+    const session = yield* connection.use(name, Effect.succeed)
+    const before = missed.get(name)
+    // Registered again over this very session, and left out again: so it is there.
+    if (before?.session === session && before.held !== held) return true
+    missed.set(name, { held, session })
+    return false
   })
 
   /** Fails unless the lease is held, its instance is known, and nobody outranks it. */
   const check = Effect.fnUntraced(function* (lease: Lease): Effect.fn.Return<Held, RegistryError> {
     const { endpoint } = lease
-    const held = leases.get(lease.id)
+    const held = heldBy(lease)
     const by = yield* rival(endpoint)
     if (by !== undefined) {
-      if (held !== undefined) yield* Effect.ignore(end(held))
+      if (held !== undefined) yield* insist(end(held))
       return yield* superseded(endpoint, by)
     }
     if (held === undefined) return yield* gone(lease)
     const known = yield* connection.beat(keyOf(endpoint), endpoint.service, held.instance)
-    const isKnown = known ?? (yield* isListed(held))
+    const isThere = known ?? (yield* isKnown(held))
     // It may have run out while the server was asked.
-    if (!leases.has(lease.id)) return yield* gone(lease)
-    if (isKnown) return held
-    const message = "Nacos does not know the instance: it lost its data, or somebody deregistered it; register again"
+    if (heldBy(lease) === undefined) return yield* gone(lease)
+    if (isThere) return held
+    const message =
+      "Nacos does not list the instance: it lost its data, or somebody deregistered or disabled it; register again"
     return yield* connection.failure(keyOf(endpoint), new EntryMissing({ message }))
   })
 
@@ -207,13 +236,13 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
     const { id, service } = lease.endpoint
     const before = held.instance
     const instance = yield* put(new Endpoint({ ...endpoint, id, service }), lease.ttl)
-    if (!leases.has(lease.id)) {
-      yield* drop(endpoint, instance)
+    if (heldBy(lease) === undefined) {
+      yield* insist(drop(endpoint, instance))
       return yield* gone(lease)
     }
     held.instance = instance
     held.at = now()
-    yield* drop(endpoint, before)
+    yield* insist(drop(endpoint, before))
   })
 
   const revoke = Effect.fn("Nacos.revoke")(function* (lease: Lease) {

@@ -70,14 +70,20 @@ const Host = Schema.Struct({
   metadata: Schema.optionalKey(Schema.NullOr(Schema.Record(Schema.String, Schema.String)))
 })
 
-/** A service as Nacos tells it; each instance is read by itself. */
+/** A service as Nacos tells it; each instance is read by itself. A push says here alone which service it is about. */
 export const ServiceInfo = Schema.Struct({
+  name: Schema.optionalKey(Schema.NullOr(Schema.String)),
+  groupName: Schema.optionalKey(Schema.NullOr(Schema.String)),
   hosts: Schema.Array(Schema.Unknown),
   lastRefTime: Schema.optionalKey(Schema.Finite)
 })
 
 /** A service as Nacos tells it. */
 export type ServiceInfo = typeof ServiceInfo.Type
+
+/** The name of a service with its group before it, which Nacos has put there or not. */
+export const groupedName = ({ groupName, name }: Pick<ServiceInfo, "groupName" | "name">): string =>
+  name?.includes("@@") === true ? name : `${groupName}@@${name}`
 
 const decodeHost = Schema.decodeUnknownResult(Host)
 
