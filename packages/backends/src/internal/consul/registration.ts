@@ -6,7 +6,6 @@
  * registration and in the catalog between renewals. A write that was begun is carried to its end or its deadline,
  * whether its caller waits or not, so that two writes of one instance never overtake each other.
  */
-import * as Cache from "effect/Cache"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -18,6 +17,7 @@ import { EntryMissing, LeaseLost, type RegistryError } from "@muster/core/Regist
 import * as Claim from "../claim.ts"
 import * as Entry from "../entry.ts"
 import * as Http from "../http.ts"
+import * as Recently from "../recently.ts"
 import type { Agent, Listing } from "./agent.ts"
 
 /** Services whose claims are remembered at once. */
@@ -47,24 +47,17 @@ export const make = Effect.fnUntraced(function* (agent: Agent) {
 
   /** The part of a call's time that a look for claims may take, twice at most. */
   const patience = Duration.times(yield* Http.callDeadline, 1 / 3)
-  /** The claims of all agents, and when they were read; an agent that cannot tell in time is no reason to fail. */
-  const lookups = yield* Cache.make({
+  /** The claims of all agents; one that cannot tell in time is no reason to fail. */
+  const claims = yield* Recently.make({
     capacity: services,
+    timeToLive: yield* Policy.Heartbeat,
     lookup: (service: ServiceName) =>
       agent.list(service, 0n, read.get(service)?.listing).pipe(
         Effect.map((listing) => claimsIn(service, listing)),
         Effect.timeout(patience),
-        Effect.orElseSucceed(() => noClaims),
-        Effect.map((claims) => ({ claims, at: now() }))
+        Effect.orElseSucceed(() => noClaims)
       )
   })
-  const heartbeat = Duration.toMillis(yield* Policy.Heartbeat)
-  /** What was read within the last heartbeat: by the monotonic clock, while a cache itself forgets by the wall clock. */
-  const recentClaims = (service: ServiceName) =>
-    Effect.andThen(
-      Cache.invalidateWhen(lookups, service, ({ at }) => now() - at >= heartbeat),
-      Cache.get(lookups, service)
-    )
 
   const superseded = (claim: Endpoint, held: Endpoint) => agent.failure(claim, Claim.superseded(held))
   const isHeld = (lease: Lease) => now() < (deadlines.get(lease.id) ?? 0)
@@ -76,10 +69,10 @@ export const make = Effect.fnUntraced(function* (agent: Agent) {
 
   /** What is remembered may be over by now: before anybody is sent away for good, the catalog is asked again. */
   const yieldToOtherAgents = (claim: Endpoint) =>
-    Effect.flatMap(recentClaims(claim.service), ({ claims }) => {
-      const held = claims.get(claim.id)
+    Effect.flatMap(claims.get(claim.service), (byId) => {
+      const held = byId.get(claim.id)
       if (held === undefined || !Claim.outranks(held, claim)) return Effect.void
-      return Effect.flatMap(Cache.refresh(lookups, claim.service), ({ claims }) => yieldTo(claim, claims.get(claim.id)))
+      return Effect.flatMap(claims.refresh(claim.service), (byId) => yieldTo(claim, byId.get(claim.id)))
     })
 
   const register = Effect.fn("Consul.register")(function* (endpoint: Endpoint, ttl: Duration.Duration) {
