@@ -1,0 +1,87 @@
+/**
+ * What an etcd of another version than the tests have may do, and one in a bad moment: scripted, on the real wire.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Queue } from "effect"
+import { TestClock } from "effect/testing"
+import type { IWatchRequest } from "etcd3"
+import { Policy } from "@muster/core"
+import * as Members from "../src/internal/etcd/members.ts"
+import * as WatchStream from "../src/internal/etcd/watchStream.ts"
+import * as ScriptedEtcd from "./fixtures/scriptedEtcd.ts"
+
+const key = Buffer.from("muster/orders/")
+const folder = { key, range_end: Buffer.from("muster/orders0"), start_revision: "2" }
+const event = { type: "Put" as const, kv: { key, mod_revision: "2" } }
+
+/** A client of a scripted etcd, below the ports: its members and its watches. */
+const connect = Effect.fnUntraced(function* (script: ScriptedEtcd.Script) {
+  const server = yield* ScriptedEtcd.make(script)
+  const members = yield* Members.make([server.address], { login: undefined, tls: undefined })
+  const streams = yield* WatchStream.make(members)
+  /** Whatever etcd said on a stream before this was asked has been heard when it is answered. */
+  const heard = members.call((etcd, options) => etcd.maintenance.status(options))
+  return { members, streams, heard }
+})
+
+/** The watches of a current etcd, which answers no progress request while a watch waits for a revision to come. */
+const watches = Effect.gen(function* () {
+  const asked = yield* Queue.unbounded<IWatchRequest>()
+  const open = new Map<string, ScriptedEtcd.WatchCall>()
+  let next = 0
+  const create = (call: ScriptedEtcd.WatchCall, { key, range_end }: NonNullable<IWatchRequest["create_request"]>) => {
+    const answer = { header: ScriptedEtcd.header, created: true }
+    if (range_end?.length && Buffer.compare(Buffer.from(key ?? ""), Buffer.from(range_end)) >= 0) {
+      return call.write({ ...answer, watch_id: "-1", canceled: true, cancel_reason: "mvcc: watcher range is empty" })
+    }
+    const watch_id = String(next++)
+    open.set(watch_id, call)
+    return call.write({ ...answer, watch_id })
+  }
+  const watch = (call: ScriptedEtcd.WatchCall) =>
+    void call.on("data", (request: IWatchRequest) => {
+      if (request.create_request) create(call, request.create_request)
+      if (request.cancel_request?.watch_id !== undefined) open.delete(String(request.cancel_request.watch_id))
+      Queue.offerUnsafe(asked, request)
+    })
+  const say = (watch_id: string, what: object) => open.get(watch_id)?.write({ watch_id, ...what })
+  return { watch, asked, open, say }
+})
+
+describe("a scripted etcd", () => {
+  it.effect("F-etcd-d: a watch of a store that nobody writes to stays open, and no other is left beside it", () =>
+    Effect.gen(function* () {
+      const { asked, open, say, watch } = yield* watches
+      const { heard, streams } = yield* connect({ watch })
+      const { messages } = yield* streams.create(folder)
+      yield* Queue.take(asked)
+      const said = yield* Effect.forkChild(Queue.take(messages))
+      for (let beat = 0; beat < 5; beat++) {
+        yield* TestClock.adjust(yield* Policy.Heartbeat)
+        yield* Effect.raceFirst(Queue.take(asked), Fiber.join(said))
+        yield* heard
+        assert.deepStrictEqual([...open.keys()], ["0"])
+      }
+      say("0", { header: ScriptedEtcd.header, events: [event] })
+      assert.strictEqual((yield* Fiber.join(said))._tag, "Events")
+    })
+  )
+
+  it.effect("F-etcd-f: takes back a watch that was compacted, which etcd keeps until then", () =>
+    Effect.gen(function* () {
+      const { asked, open, say, watch } = yield* watches
+      const { streams } = yield* connect({ watch })
+      yield* streams.create(folder)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const { messages } = yield* streams.create(folder)
+          yield* Queue.takeN(asked, 2)
+          say("1", { header: ScriptedEtcd.header, canceled: true, compact_revision: "7" })
+          assert.deepStrictEqual(yield* Queue.take(messages), { _tag: "Compacted" })
+        })
+      )
+      assert.isDefined((yield* Queue.take(asked)).cancel_request)
+      assert.deepStrictEqual([...open.keys()], ["0"])
+    })
+  )
+})
