@@ -84,4 +84,16 @@ describe("a scripted etcd", () => {
       assert.deepStrictEqual([...open.keys()], ["0"])
     })
   )
+
+  it.effect("F-etcd-g: a user to whom the state of the member is not told reads what he may read", () =>
+    Effect.gen(function* () {
+      const { members, streams } = yield* connect({
+        status: Effect.fail(ScriptedEtcd.denied),
+        watch: (yield* watches).watch
+      })
+      yield* members.call((etcd, options) => etcd.kv.range({ key }, options))
+      // What is not known of a server is not trusted either.
+      assert.isTrue((yield* streams.create(folder)).losesEvents)
+    })
+  )
 })
