@@ -1,11 +1,15 @@
 /**
  * What an etcd of another version than the tests have may do, and one in a bad moment: scripted, on the real wire.
  */
+import { status } from "@grpc/grpc-js"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Queue } from "effect"
+import { Duration, Effect, Fiber, Queue } from "effect"
 import { TestClock } from "effect/testing"
 import type { IWatchRequest } from "etcd3"
 import { Policy } from "@muster/core"
+import type { Connection } from "../src/internal/etcd/connection.ts"
+import * as Duplex from "../src/internal/etcd/duplex.ts"
+import * as Lifespan from "../src/internal/etcd/lifespan.ts"
 import * as Members from "../src/internal/etcd/members.ts"
 import * as WatchStream from "../src/internal/etcd/watchStream.ts"
 import * as ScriptedEtcd from "./fixtures/scriptedEtcd.ts"
@@ -94,6 +98,40 @@ describe("a scripted etcd", () => {
       yield* members.call((etcd, options) => etcd.kv.range({ key }, options))
       // What is not known of a server is not trusted either.
       assert.isTrue((yield* streams.create(folder)).losesEvents)
+    })
+  )
+
+  it.effect("F-etcd-a2: a stream that cannot be opened ends with whoever waits for it, and at half a deadline", () =>
+    Effect.gen(function* () {
+      const doubted: Array<string> = []
+      const connection: Connection = {
+        host: "etcd-1:2379",
+        losesEvents: false,
+        send: () => Effect.never,
+        forgetToken: () => undefined,
+        life: Lifespan.make()
+      }
+      const members = {
+        ...(yield* Members.make([], { login: undefined, tls: undefined })),
+        connection: Effect.succeed(connection),
+        doubt: ({ host }: Connection) => void doubted.push(host)
+      }
+      const opening = Effect.scoped(
+        Duplex.open({
+          members,
+          start: (etcd, options) => etcd.watchClient.watch(options),
+          onMessage: () => undefined,
+          onDeath: () => undefined
+        })
+      )
+      const hurried = yield* Effect.forkChild(Effect.timeoutOption(opening, "1 second"))
+      yield* TestClock.adjust("2 seconds")
+      assert.isDefined(hurried.pollUnsafe())
+      assert.deepStrictEqual(doubted, [])
+      const patient = yield* Effect.forkChild(Effect.flip(opening))
+      yield* TestClock.adjust(Duration.times(yield* Policy.CallDeadline, 0.5))
+      assert.strictEqual((yield* Fiber.join(patient)).code, status.DEADLINE_EXCEEDED)
+      assert.deepStrictEqual(doubted, [connection.host])
     })
   )
 })

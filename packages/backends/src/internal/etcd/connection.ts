@@ -135,13 +135,16 @@ const settled = (channel: Channel) =>
 const intercept =
   (prepare: (metadata: Metadata) => void, signal: AbortSignal): Interceptor =>
   (options, next) => {
+    const giveUp = () => call.cancelWithStatus(status.CANCELLED, "given up")
     const call = new InterceptingCall(next(options), {
       start: (metadata, _listener, start) => {
         prepare(metadata)
         start(metadata, { onReceiveStatus: (status, pass) => pass({ ...status, details: reworded(status.details) }) })
+        // Given up before etcd3 began it.
+        if (signal.aborted) giveUp()
       }
     })
-    signal.addEventListener("abort", () => call.cancelWithStatus(status.CANCELLED, "given up"), { once: true })
+    signal.addEventListener("abort", giveUp, { once: true })
     return call
   }
 
