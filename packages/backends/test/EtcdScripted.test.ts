@@ -33,14 +33,20 @@ const watches = Effect.gen(function* () {
   const asked = yield* Queue.unbounded<IWatchRequest>()
   const open = new Map<string, ScriptedEtcd.WatchCall>()
   let next = 0
+  /** The answers that are kept back, if they are: they come in order. */
+  let held: Array<() => void> | undefined
+  const answer = (call: ScriptedEtcd.WatchCall, what: object) => {
+    const tell = () => void call.write({ header: ScriptedEtcd.header, created: true, ...what })
+    if (held === undefined) tell()
+    else held.push(tell)
+  }
   const create = (call: ScriptedEtcd.WatchCall, { key, range_end }: NonNullable<IWatchRequest["create_request"]>) => {
-    const answer = { header: ScriptedEtcd.header, created: true }
     if (range_end?.length && Buffer.compare(Buffer.from(key ?? ""), Buffer.from(range_end)) >= 0) {
-      return call.write({ ...answer, watch_id: "-1", canceled: true, cancel_reason: "mvcc: watcher range is empty" })
+      return answer(call, { watch_id: "-1", canceled: true, cancel_reason: "mvcc: watcher range is empty" })
     }
     const watch_id = String(next++)
     open.set(watch_id, call)
-    return call.write({ ...answer, watch_id })
+    answer(call, { watch_id })
   }
   const watch = (call: ScriptedEtcd.WatchCall) =>
     void call.on("data", (request: IWatchRequest) => {
@@ -49,7 +55,9 @@ const watches = Effect.gen(function* () {
       Queue.offerUnsafe(asked, request)
     })
   const say = (watch_id: string, what: object) => open.get(watch_id)?.write({ watch_id, ...what })
-  return { watch, asked, open, say }
+  const hold = () => void (held = [])
+  const release = () => held?.splice(0).forEach((tell) => tell())
+  return { watch, asked, open, say, hold, release }
 })
 
 describe("a scripted etcd", () => {
@@ -132,6 +140,27 @@ describe("a scripted etcd", () => {
       yield* TestClock.adjust(Duration.times(yield* Policy.CallDeadline, 0.5))
       assert.strictEqual((yield* Fiber.join(patient)).code, status.DEADLINE_EXCEEDED)
       assert.deepStrictEqual(doubted, [connection.host])
+    })
+  )
+
+  it.effect("F-etcd-o: a watch that is created too late fails alone, while others on its stream are spoken to", () =>
+    Effect.gen(function* () {
+      const { asked, hold, open, release, say, watch } = yield* watches
+      const { streams } = yield* connect({ watch })
+      const { messages } = yield* streams.create(folder)
+      hold()
+      const late = yield* Effect.forkChild(Effect.flip(Effect.scoped(streams.create(folder))))
+      yield* Queue.takeN(asked, 2)
+      say("0", { header: ScriptedEtcd.header, events: [event] })
+      assert.strictEqual((yield* Queue.take(messages))._tag, "Events")
+      yield* TestClock.adjust(yield* Policy.CallDeadline)
+      assert.strictEqual((yield* Fiber.join(late)).code, status.DEADLINE_EXCEEDED)
+      say("0", { header: ScriptedEtcd.header, events: [event] })
+      assert.strictEqual((yield* Queue.take(messages))._tag, "Events")
+      // Nobody wants it any more when it comes.
+      release()
+      yield* Effect.repeat(Queue.take(asked), { until: (request) => request.cancel_request !== undefined })
+      assert.deepStrictEqual([...open.keys()], ["0"])
     })
   )
 })

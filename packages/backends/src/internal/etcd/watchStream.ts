@@ -69,12 +69,14 @@ export const make = Effect.fnUntraced(function* (members: Members): Effect.fn.Re
   const create = Effect.fnUntraced(function* (request: IWatchCreateRequest) {
     const stream = yield* Lifespan.living(shared)
     const sink = yield* Effect.acquireRelease(stream.add(request), stream.remove)
+    const heard = stream.heard()
     const header = yield* Queue.take(sink.created).pipe(
       Effect.timeoutOrElse({
         duration: deadline,
         orElse: () => {
           const error = GrpcError.timedOut("the watch was not created in time")
-          stream.kill(error)
+          // One that says other things meanwhile is only busy.
+          if (stream.heard() === heard) stream.kill(error)
           return Effect.fail(error)
         }
       }),
