@@ -3,12 +3,13 @@
  */
 import { status } from "@grpc/grpc-js"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Queue } from "effect"
+import { Duration, Effect, Fiber, Queue, Result } from "effect"
 import { TestClock } from "effect/testing"
-import type { IWatchRequest } from "etcd3"
+import type { ILeaseKeepAliveRequest, IWatchRequest } from "etcd3"
 import { Policy } from "@muster/core"
 import type { Connection } from "../src/internal/etcd/connection.ts"
 import * as Duplex from "../src/internal/etcd/duplex.ts"
+import * as KeepAlive from "../src/internal/etcd/keepAlive.ts"
 import * as Lifespan from "../src/internal/etcd/lifespan.ts"
 import * as Members from "../src/internal/etcd/members.ts"
 import * as WatchStream from "../src/internal/etcd/watchStream.ts"
@@ -161,6 +162,25 @@ describe("a scripted etcd", () => {
       release()
       yield* Effect.repeat(Queue.take(asked), { until: (request) => request.cancel_request !== undefined })
       assert.deepStrictEqual([...open.keys()], ["0"])
+    })
+  )
+
+  it.live("F-etcd-g: a lease that may not be renewed ends the renewals of no other", () =>
+    Effect.gen(function* () {
+      const { members } = yield* connect({
+        keepAlive: (call) =>
+          call.on("data", ({ ID }: ILeaseKeepAliveRequest) => {
+            if (ID === "1") call.emit("error", ScriptedEtcd.refusal(ScriptedEtcd.denied))
+            else call.write({ header: ScriptedEtcd.header, ID: String(ID), TTL: "10" })
+          })
+      })
+      const { renew } = yield* KeepAlive.make(members)
+      const within = Duration.seconds(20)
+      const [refused, ...renewed] = yield* Effect.forEach(["1", "2", "3"], (id) => Effect.result(renew(id, within)), {
+        concurrency: "unbounded"
+      })
+      assert.strictEqual(refused && Result.isFailure(refused) && refused.failure.code, status.PERMISSION_DENIED)
+      assert.deepStrictEqual(renewed, [Result.succeed(true), Result.succeed(true)])
     })
   )
 })
