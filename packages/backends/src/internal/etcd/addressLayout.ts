@@ -63,7 +63,7 @@ const make = (folder: Layout["folder"], { name, read, write }: Dialect): Layout 
   return {
     folder,
     key: (endpoint, lease) => folder(endpoint.service) + name(endpoint, lease),
-    value: (endpoint) => (endpoint.draining ? undefined : write(endpoint)),
+    value: (endpoint) => Result.succeed(endpoint.draining ? undefined : write(endpoint)),
     claim: (service, entry) => {
       const claimed = decode(service, entry)
       return "problem" in claimed ? undefined : claimed
