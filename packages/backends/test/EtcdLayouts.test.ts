@@ -106,6 +106,20 @@ describe.skipIf(EtcdServer.isMissing)("layouts of others in etcd", () => {
       })
     )
 
+    it.live(`F-etcd-i: ${layout}: takes no instance of a deeper key for one of its own`, () =>
+      Effect.gen(function* () {
+        const { client, operator } = yield* world({ layout })
+        const deeper = (n: number) => `orders/${key(n, `10.0.0.${n}:80`)}`
+        yield* write(operator, deeper(1), value("10.0.0.1:80"))
+        const queue = yield* client.follow()
+        const { endpoints, skipped } = yield* reset(queue)
+        assert.deepStrictEqual([endpoints, skipped.map((one) => one.key)], [[], [deeper(1)]])
+        yield* write(operator, deeper(2), value("10.0.0.2:80"))
+        const change = yield* changed(queue)
+        assert.deepStrictEqual([change.deltas, change.skipped.map((one) => one.key)], [[], [deeper(2)]])
+      })
+    )
+
     it.live(`${layout}: registers again without a moment of absence`, () =>
       Effect.gen(function* () {
         const { client, operator } = yield* world({ layout })

@@ -4,7 +4,8 @@
  *
  * The instance id is the address, so entries of one address are one instance, there until the last of them goes. What
  * these cannot say has its default: weight 1, start time unknown, no zone, no version; go-zero knows no metadata either.
- * They cannot say draining: a draining instance is taken out instead, so the order is withdraw, wait, close.
+ * They cannot say draining: a draining instance is taken out instead, so the order is withdraw, wait, close. Neither of
+ * them writes a key with more segments: one that has them is another service's, whose name begins with that of this one.
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -52,13 +53,15 @@ export const grpc = (folder: Layout["folder"]): Layout =>
   })
 
 const make = (folder: Layout["folder"], { name, read, write }: Dialect): Layout => {
-  const decode = (service: ServiceName, { key, value }: IKeyValue): Endpoint | Skipped => {
-    const result = Result.flatMap(read(value.toString()), ({ address, metadata }) => {
+  const decode = (service: ServiceName, entry: IKeyValue): Endpoint | Skipped => {
+    const key = entry.key.toString()
+    if (key.slice(folder(service).length).includes("/")) return { key, problem: "it belongs to a deeper key" }
+    const result = Result.flatMap(read(entry.value.toString()), ({ address, metadata }) => {
       const [, host = address, port = ""] = /^\[?(.*?)\]?:(\d+)$/.exec(address) ?? []
       return readEndpoint({ service, id: address, host, port: Number(port), metadata })
     })
     if (Result.isSuccess(result)) return result.success
-    return { key: key.toString(), problem: result.failure.message.replaceAll(/\s+/g, " ").slice(0, 300) }
+    return { key, problem: result.failure.message.replaceAll(/\s+/g, " ").slice(0, 300) }
   }
   return {
     folder,
