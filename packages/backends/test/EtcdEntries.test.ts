@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
-import { put, word, world } from "./fixtures/etcdClient.ts"
+import { Duration, Effect } from "effect"
+import { leases, put, why, word, world } from "./fixtures/etcdClient.ts"
 import * as EtcdServer from "./fixtures/EtcdServer.ts"
 import { changed, instance, reset } from "./RegistryContract.ts"
 
@@ -54,5 +54,22 @@ describe.skipIf(EtcdServer.isMissing)("strange entries in etcd", () => {
       yield* put(operator, 2)
       assert.strictEqual(word(yield* changed(queue)), "+i-2")
     })
+  )
+
+  it.live(
+    "F-etcd-i: what nobody would read is not written: a registration or an update of more than 64 KiB fails",
+    () =>
+      Effect.gen(function* () {
+        const { client, operator } = yield* world()
+        const large = instance(1, { metadata: { text: "x".repeat(70_000) } })
+        const refused = yield* Effect.flip(client.registry.register(large, Duration.seconds(20)))
+        assert.strictEqual(refused.reason._tag, "Unreadable")
+        assert.isFalse(refused.isTransient)
+        assert.deepStrictEqual(yield* leases(operator), [])
+        const lease = yield* client.registry.register(instance(1), Duration.seconds(20))
+        assert.strictEqual(yield* why(client.registry.update(lease, large)), "Unreadable")
+        const { endpoints } = yield* Effect.scoped(Effect.flatMap(client.follow(), reset))
+        assert.deepStrictEqual(endpoints, [instance(1)])
+      })
   )
 })

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Queue } from "effect"
 import type { Etcd3 } from "etcd3"
 import { Endpoint } from "@muster/core"
-import { connect, leases, why, word } from "./fixtures/etcdClient.ts"
+import { connect, leases, type Patience, why, word } from "./fixtures/etcdClient.ts"
 import * as EtcdServer from "./fixtures/EtcdServer.ts"
 import { changed, instance, reset } from "./RegistryContract.ts"
 
@@ -12,10 +12,10 @@ const entries = (operator: Etcd3) => Effect.promise(() => operator.getAll().stri
 const write = (operator: Etcd3, key: string, value: string) => Effect.promise(() => operator.put(key).value(value))
 const remove = (operator: Etcd3, key: string) => Effect.promise(() => operator.delete().key(key))
 
-const world = Effect.fnUntraced(function* (options: Parameters<typeof connect>[1]) {
+const world = Effect.fnUntraced(function* (options: Parameters<typeof connect>[1], patience?: Patience) {
   const server = yield* EtcdServer.make()
   const operator = yield* EtcdServer.operator([server.address])
-  return { server, operator, client: yield* connect([server.address], options) }
+  return { server, operator, client: yield* connect([server.address], options, patience) }
 })
 
 /** How each of them writes an instance, and under which key another program may have put it. */
@@ -106,6 +106,34 @@ describe.skipIf(EtcdServer.isMissing)("layouts of others in etcd", () => {
       })
     )
 
+    it.live(`F-etcd-i: ${layout}: takes no instance of a deeper key for one of its own`, () =>
+      Effect.gen(function* () {
+        const { client, operator } = yield* world({ layout })
+        const [first, second] = [`orders/${key(1, "10.0.0.1:80")}`, `orders/${key(2, "10.0.0.2:80")}`]
+        yield* write(operator, first, value("10.0.0.1:80"))
+        const queue = yield* client.follow()
+        const { endpoints, skipped } = yield* reset(queue)
+        assert.deepStrictEqual([endpoints, skipped.map((one) => one.key)], [[], [first]])
+        yield* write(operator, second, value("10.0.0.2:80"))
+        const change = yield* changed(queue)
+        assert.deepStrictEqual([change.deltas, change.skipped.map((one) => one.key)], [[], [second]])
+      })
+    )
+
+    it.live(`F-etcd-i: ${layout}: a full read of the same watch knows whose entry it was that is spoilt`, () =>
+      Effect.gen(function* () {
+        const { client, operator } = yield* world({ layout }, { spread: Duration.millis(200) })
+        yield* write(operator, key(1, ""), value("10.0.0.1:80"))
+        const { cursor } = yield* Effect.scoped(Effect.flatMap(client.follow(), reset))
+        yield* write(operator, key(1, ""), "spoilt")
+        const queue = yield* client.follow(cursor)
+        const read = yield* Effect.repeat(Queue.take(queue), { until: (change) => change._tag === "Reset" })
+        assert.deepStrictEqual(read._tag === "Reset" && read.skipped.map(({ id }) => String(id)), ["10.0.0.1:80"])
+        yield* remove(operator, key(1, ""))
+        assert.strictEqual(word(yield* changed(queue)), "-10.0.0.1:80")
+      })
+    )
+
     it.live(`${layout}: registers again without a moment of absence`, () =>
       Effect.gen(function* () {
         const { client, operator } = yield* world({ layout })
@@ -127,6 +155,18 @@ describe.skipIf(EtcdServer.isMissing)("layouts of others in etcd", () => {
       })
     )
   }
+
+  it.live("F-etcd-i: grpc: a spoilt entry under an address is that of its instance, from the first read on", () =>
+    Effect.gen(function* () {
+      const { client, operator } = yield* world({ layout: "grpc" })
+      yield* write(operator, "orders/10.0.0.1:80", "spoilt")
+      const queue = yield* client.follow()
+      const { endpoints, skipped } = yield* reset(queue)
+      assert.deepStrictEqual([endpoints, skipped.map(({ id }) => String(id))], [[], ["10.0.0.1:80"]])
+      yield* remove(operator, "orders/10.0.0.1:80")
+      assert.strictEqual(word(yield* changed(queue)), "-10.0.0.1:80")
+    })
+  )
 
   it.live("go-zero: keeps to its key and its id, and whoever took the id last has it", () =>
     Effect.gen(function* () {

@@ -4,7 +4,8 @@
  *
  * The instance id is the address, so entries of one address are one instance, there until the last of them goes. What
  * these cannot say has its default: weight 1, start time unknown, no zone, no version; go-zero knows no metadata either.
- * They cannot say draining: a draining instance is taken out instead, so the order is withdraw, wait, close.
+ * They cannot say draining: a draining instance is taken out instead, so the order is withdraw, wait, close. Neither of
+ * them writes a key with more segments: one that has them is another service's, whose name begins with that of this one.
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -22,6 +23,8 @@ interface Said {
 interface Dialect {
   readonly name: (endpoint: Endpoint, lease: string) => string
   readonly write: (endpoint: Endpoint) => string
+  /** Whether it calls entries by their addresses, as a rule. */
+  readonly namesAddresses: boolean
   readonly read: (text: string) => Result.Result<Said, { readonly message: string }>
 }
 
@@ -34,6 +37,7 @@ const readEndpoint = Schema.decodeUnknownResult(Endpoint)
 export const goZero = (folder: Layout["folder"], id?: number): Layout =>
   make(folder, {
     name: (_, lease) => (id === undefined || id <= 0 ? lease : String(id)),
+    namesAddresses: false,
     write: ({ address }) => address,
     read: (text) => Result.succeed({ address: text, metadata: {} })
   })
@@ -42,6 +46,7 @@ export const goZero = (folder: Layout["folder"], id?: number): Layout =>
 export const grpc = (folder: Layout["folder"]): Layout =>
   make(folder, {
     name: ({ address }) => address,
+    namesAddresses: true,
     write: ({ address, metadata }) =>
       JSON.stringify({ Op: 0, Addr: address, Metadata: Object.keys(metadata).length === 0 ? null : metadata }),
     read: (text) =>
@@ -51,19 +56,26 @@ export const grpc = (folder: Layout["folder"]): Layout =>
       }))
   })
 
-const make = (folder: Layout["folder"], { name, read, write }: Dialect): Layout => {
-  const decode = (service: ServiceName, { key, value }: IKeyValue): Endpoint | Skipped => {
-    const result = Result.flatMap(read(value.toString()), ({ address, metadata }) => {
-      const [, host = address, port = ""] = /^\[?(.*?)\]?:(\d+)$/.exec(address) ?? []
-      return readEndpoint({ service, id: address, host, port: Number(port), metadata })
-    })
+const endpointAt = (service: ServiceName, { address, metadata }: Said) => {
+  const [, host = address, port = ""] = /^\[?(.*?)\]?:(\d+)$/.exec(address) ?? []
+  return readEndpoint({ service, id: address, host, port: Number(port), metadata })
+}
+
+const make = (folder: Layout["folder"], { name, namesAddresses, read, write }: Dialect): Layout => {
+  const decode = (service: ServiceName, entry: IKeyValue): Endpoint | Skipped => {
+    const key = entry.key.toString()
+    const last = key.slice(folder(service).length)
+    if (last.includes("/")) return { key, problem: "it belongs to a deeper key" }
+    const result = Result.flatMap(read(entry.value.toString()), (said) => endpointAt(service, said))
     if (Result.isSuccess(result)) return result.success
-    return { key: key.toString(), problem: result.failure.message.replaceAll(/\s+/g, " ").slice(0, 300) }
+    const problem = result.failure.message.replaceAll(/\s+/g, " ").slice(0, 300)
+    const named = namesAddresses ? endpointAt(service, { address: last, metadata: {} }) : undefined
+    return named !== undefined && Result.isSuccess(named) ? { key, id: named.success.id, problem } : { key, problem }
   }
   return {
     folder,
     key: (endpoint, lease) => folder(endpoint.service) + name(endpoint, lease),
-    value: (endpoint) => (endpoint.draining ? undefined : write(endpoint)),
+    value: (endpoint) => Result.succeed(endpoint.draining ? undefined : write(endpoint)),
     claim: (service, entry) => {
       const claimed = decode(service, entry)
       return "problem" in claimed ? undefined : claimed
@@ -74,65 +86,80 @@ const make = (folder: Layout["folder"], { name, read, write }: Dialect): Layout 
   }
 }
 
-/** Remembers which entries speak of which address, because a deletion names its key only. */
+/**
+ * Remembers which entries speak of which address, because a deletion names its key only. A spoilt entry goes on to speak
+ * of the instance that it spoke of before.
+ */
 const reader = (decode: (entry: IKeyValue) => Endpoint | Skipped): Reader => {
-  const byKey = new Map<string, Endpoint>()
-  const byId = new Map<InstanceId, Map<string, Endpoint>>()
+  const byKey = new Map<string, InstanceId>()
+  /** What each of its entries says; `undefined` where that could not be read. */
+  const byId = new Map<InstanceId, Map<string, Endpoint | undefined>>()
 
   const forget = (key: string) => {
-    const before = byKey.get(key)
-    if (before === undefined) return
+    const id = byKey.get(key)
+    if (id === undefined) return
     byKey.delete(key)
-    byId.get(before.id)?.delete(key)
+    const entries = byId.get(id)
+    entries?.delete(key)
+    if (entries?.size === 0) byId.delete(id)
   }
-  const learn = (key: string, endpoint: Endpoint) => {
+  const learn = (key: string, id: InstanceId, endpoint?: Endpoint) => {
     forget(key)
-    byKey.set(key, endpoint)
-    byId.set(endpoint.id, (byId.get(endpoint.id) ?? new Map<string, Endpoint>()).set(key, endpoint))
+    byKey.set(key, id)
+    byId.set(id, (byId.get(id) ?? new Map<string, Endpoint | undefined>()).set(key, endpoint))
   }
-  /** The entry that has spoken of this address for longest. */
-  const current = (id: InstanceId): Endpoint | undefined => byId.get(id)?.values().next().value
+  /** What the entry says of it that has spoken of it for longest. */
+  const current = (id: InstanceId): Endpoint | undefined => {
+    for (const endpoint of byId.get(id)?.values() ?? []) if (endpoint !== undefined) return endpoint
+    return undefined
+  }
 
   const reset = (entries: ReadonlyArray<IKeyValue>) => {
     const skipped: Array<Skipped> = []
+    const before = new Map(byKey)
     byKey.clear()
     byId.clear()
     for (const entry of entries) {
+      const key = entry.key.toString()
       const read = decode(entry)
-      if ("problem" in read) skipped.push(read)
-      else learn(entry.key.toString(), read)
+      if ("problem" in read) skipped.push(spoilt(key, read, before.get(key)))
+      else learn(key, read.id, read)
     }
     return { endpoints: [...byId.keys()].flatMap((id) => current(id) ?? []), skipped }
   }
 
+  const spoilt = (key: string, read: Skipped, before: InstanceId | undefined): Skipped => {
+    const id = before ?? read.id
+    if (id === undefined) return read
+    if (!byKey.has(key)) learn(key, id)
+    return { ...read, id }
+  }
+
   const changed = (events: ReadonlyArray<IEvent>) => {
-    const before = new Map<InstanceId, Endpoint | undefined>()
+    const before = new Map<InstanceId, { readonly existed: boolean; readonly was: Endpoint | undefined }>()
     const skipped: Array<Skipped> = []
     const touch = (id: InstanceId | undefined) => {
-      if (id !== undefined && !before.has(id)) before.set(id, current(id))
+      if (id !== undefined && !before.has(id)) before.set(id, { existed: byId.has(id), was: current(id) })
     }
     for (const { kv, type } of events) {
       const key = kv.key.toString()
-      const known = byKey.get(key)?.id
+      const known = byKey.get(key)
       const read = type === "Put" ? decode(kv) : undefined
       if (read !== undefined && "problem" in read) {
-        skipped.push(known === undefined ? read : { ...read, id: known })
+        skipped.push(spoilt(key, read, known))
         continue
       }
       touch(known)
       touch(read?.id)
       if (read === undefined) forget(key)
-      else learn(key, read)
+      else learn(key, read.id, read)
     }
-    return { deltas: [...before].flatMap(([id, was]) => difference(id, was, current(id))), skipped }
-  }
-
-  const difference = (id: InstanceId, was: Endpoint | undefined, is: Endpoint | undefined): ReadonlyArray<Delta> => {
-    if (is === undefined) {
-      byId.delete(id)
-      return was === undefined ? [] : [{ _tag: "Removed", id }]
-    }
-    return was !== undefined && same(was, is) ? [] : [{ _tag: "Put", endpoint: is }]
+    const deltas = [...before].flatMap(([id, { existed, was }]): ReadonlyArray<Delta> => {
+      if (!byId.has(id)) return existed ? [{ _tag: "Removed", id }] : []
+      const is = current(id)
+      return is === undefined || (was !== undefined && same(was, is)) ? [] : [{ _tag: "Put", endpoint: is }]
+    })
+    return { deltas, skipped }
   }
 
   return { reset, changed }

@@ -98,9 +98,7 @@ export const make = Effect.fnUntraced(function* (members: Members, layout: Layou
   ).pipe(RequestResolver.setDelay(gather), RequestResolver.batchN(most))
 
   /** Answers with the lease that had the entry before, if that may be ended. */
-  return (endpoint: Endpoint, lease: string): Effect.Effect<string | undefined, Failure> => {
-    const value = layout.value(endpoint)
-    if (value === undefined) return Effect.undefined
+  return (endpoint: Endpoint, value: string, lease: string): Effect.Effect<string | undefined, Failure> => {
     const key = Buffer.from(layout.key(endpoint, lease))
     const entry = { key, value: Buffer.from(value), lease, endpoint }
     return Effect.suspend(() => (mayGoAlone() ? alone(entry) : Effect.request(new Claim(entry), resolver)))

@@ -21,7 +21,7 @@ import {
 } from "@grpc/grpc-js"
 import { noop } from "cockatiel"
 import { Etcd3 } from "etcd3"
-import { fromUnknown, type GrpcError, isAuthOff } from "./grpcError.ts"
+import { fromUnknown, type GrpcError, isAuthOff, isDenied } from "./grpcError.ts"
 import * as Lifespan from "./lifespan.ts"
 import * as Security from "./security.ts"
 import { NotingSockets } from "./sockets.ts"
@@ -106,7 +106,10 @@ export const open = Effect.fnUntraced(function* (
 
   yield* settled(channel)
   yield* authorized
-  const { version } = yield* sendNow((etcd, options) => etcd.maintenance.status(options))
+  const { version } = yield* sendNow((etcd, options) => etcd.maintenance.status(options)).pipe(
+    // Some versions tell it to nobody but root; that they refuse is an answer too.
+    Effect.catchIf(isDenied, () => Effect.succeed({ version: "" }))
+  )
   return {
     host,
     losesEvents: losesEvents(version),
@@ -132,13 +135,16 @@ const settled = (channel: Channel) =>
 const intercept =
   (prepare: (metadata: Metadata) => void, signal: AbortSignal): Interceptor =>
   (options, next) => {
+    const giveUp = () => call.cancelWithStatus(status.CANCELLED, "given up")
     const call = new InterceptingCall(next(options), {
       start: (metadata, _listener, start) => {
         prepare(metadata)
         start(metadata, { onReceiveStatus: (status, pass) => pass({ ...status, details: reworded(status.details) }) })
+        // Given up before etcd3 began it.
+        if (signal.aborted) giveUp()
       }
     })
-    signal.addEventListener("abort", () => call.cancelWithStatus(status.CANCELLED, "given up"), { once: true })
+    signal.addEventListener("abort", giveUp, { once: true })
     return call
   }
 

@@ -2,9 +2,11 @@
  * One open stream to etcd, in both directions, with one end: whatever etcd3 and gRPC report of it (an error, a status,
  * an end, each of them up to twice), the stream dies once, for one reason, and everybody who uses it hears of it.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { IDuplexStream } from "etcd3"
+import * as Policy from "@muster/core/Policy"
 import type { Connection, Send } from "./connection.ts"
 import * as GrpcError from "./grpcError.ts"
 import * as Lifespan from "./lifespan.ts"
@@ -30,12 +32,16 @@ export interface Options<Request, Response> {
   readonly onDeath: (error: GrpcError.GrpcError) => void
 }
 
-/** Opens a stream on the shared connection and holds that connection for as long as the stream is open. */
+/**
+ * Opens a stream on the shared connection and holds that connection for as long as the stream is open. Opening may take
+ * half of `Policy.CallDeadline`, because it may mean to log in again, and leaves time to ask another member.
+ */
 export const open = Effect.fnUntraced(function* <Request, Response>(
   options: Options<Request, Response>
 ): Effect.fn.Return<Duplex<Request>, GrpcError.GrpcError, Scope.Scope> {
   const { members } = options
   const connection = yield* members.connection
+  const patience = Duration.times(yield* Policy.CallDeadline, 0.5)
   const life = Lifespan.make()
   let dead = false
   let heard = 0
@@ -53,14 +59,22 @@ export const open = Effect.fnUntraced(function* <Request, Response>(
     options.onDeath(error)
   }
 
+  const opened = connection.send(options.start).pipe(
+    Effect.timeoutOrElse({
+      duration: patience,
+      orElse: () => Effect.fail(GrpcError.timedOut(`${connection.host} opens no stream`))
+    }),
+    Effect.tapError((error) => Effect.sync(() => members.doubt(connection, error)))
+  )
   const stream = yield* Effect.acquireRelease(
-    Effect.tapError(connection.send(options.start), (error) => Effect.sync(() => members.doubt(connection, error))),
+    opened,
     // Closed by us it says nothing about the member, which reports it as a cancellation.
     (stream) =>
       Effect.sync(() => {
         end(GrpcError.unavailable("the stream was closed"))
         stream.cancel()
-      })
+      }),
+    { interruptible: true }
   )
   stream.on("data", (response) => {
     heard++

@@ -36,6 +36,7 @@ export const timedOut = (message: string) => new GrpcError({ code: status.DEADLI
 
 /** The revision that was asked for is not there any more, or not yet. */
 export const isOutOfRange = ({ code }: GrpcError) => code === status.OUT_OF_RANGE
+export const isDenied = ({ code }: GrpcError) => code === status.PERMISSION_DENIED
 export const isLeaseTaken = ({ message }: GrpcError) => /lease already exists/.test(message)
 export const isLeaseGone = ({ message }: GrpcError) => /requested lease not found/.test(message)
 export const isAuthOff = ({ message }: GrpcError) => /authentication is not enabled/.test(message)

@@ -97,7 +97,13 @@ const open = Effect.fnUntraced(function* (members: Members, clock: Clock.Clock, 
       if (question !== undefined) Deferred.doneUnsafe(question.answer, Effect.succeed(TTL !== "0"))
     },
     onDeath: (error) => {
-      for (const { answer } of waiting.values()) Deferred.doneUnsafe(answer, Effect.fail(error))
+      // etcd renews one after the other: what it refuses is the first that waits, and the others may ask again.
+      const [first, ...others] = waiting.values()
+      const unasked = GrpcError.mayPassElsewhere(error)
+        ? error
+        : GrpcError.unavailable(`not asked, because of another lease: ${error.message}`)
+      if (first !== undefined) Deferred.doneUnsafe(first.answer, Effect.fail(error))
+      for (const { answer } of others) Deferred.doneUnsafe(answer, Effect.fail(unasked))
       waiting.clear()
       unsent = []
     }

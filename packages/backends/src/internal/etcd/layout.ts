@@ -4,8 +4,10 @@
  * A layout says where the entries of a service lie and what an entry says; it holds no connection and no state but what
  * one reader of one service needs to understand the next event.
  */
+import type * as Result from "effect/Result"
 import type { Delta, Skipped } from "@muster/core/Change"
 import type { Endpoint, ServiceName } from "@muster/core/Endpoint"
+import type { Unreadable } from "@muster/core/RegistryError"
 import type { IEvent, IKeyValue } from "etcd3"
 
 /** Understands the entries of one service, from a full read on. */
@@ -24,8 +26,8 @@ export interface Layout {
   /** Where the entries of a service lie: everything whose key begins with this text, which ends with "/". */
   readonly folder: (service: ServiceName) => string
   readonly key: (endpoint: Endpoint, lease: string) => string
-  /** What the entry says; `undefined` where it cannot say this, so that the entry has to go. */
-  readonly value: (endpoint: Endpoint) => string | undefined
+  /** What the entry says; `undefined` where it cannot say this, so that the entry has to go. Fails where nobody would read it. */
+  readonly value: (endpoint: Endpoint) => Result.Result<string | undefined, Unreadable>
   /** The endpoint that an entry under `key` claims to be, if it can be told. */
   readonly claim: (service: ServiceName, entry: IKeyValue) => Endpoint | undefined
   readonly reader: (service: ServiceName) => Reader

@@ -5,11 +5,13 @@
  * entry that describes another instance, one larger than `Policy.EntrySize`, a key with more segments.
  */
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { isUtf8 } from "node:buffer"
 import type { Delta, Skipped } from "@muster/core/Change"
-import { EndpointFromJson, InstanceId, type ServiceName } from "@muster/core/Endpoint"
+import { type Endpoint, EndpointFromJson, InstanceId, type ServiceName } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
+import { Unreadable } from "@muster/core/RegistryError"
 import type { IEvent, IKeyValue } from "etcd3"
 import * as Entry from "../entry.ts"
 import type { Layout } from "./layout.ts"
@@ -22,11 +24,21 @@ export const make = Effect.fnUntraced(function* (prefix: string): Effect.fn.Retu
   const folder = (service: ServiceName) => `${prefix}/${service}/`
   const idOf = (service: ServiceName, { key }: Pick<IKeyValue, "key">) => key.toString().slice(folder(service).length)
 
+  /** What is wrong with an entry of this size. */
+  const excess = (bytes: number) => (bytes > entrySize ? `${bytes} bytes are too many for an entry` : undefined)
+
+  const value = (endpoint: Endpoint): ReturnType<Layout["value"]> => {
+    const text = encode(endpoint)
+    const message = excess(Buffer.byteLength(text))
+    return message === undefined ? Result.succeed(text) : Result.fail(new Unreadable({ message }))
+  }
+
   const read = (service: ServiceName, { key, value }: IKeyValue): Entry.Entry => {
     const id = idOf(service, { key })
     const known = isInstanceId(id) ? { id } : {}
     const problem = (problem: string) => ({ key: key.toString(), ...known, problem })
-    if (value.length > entrySize) return problem(`${value.length} bytes are too many for an entry`)
+    const tooLarge = excess(value.length)
+    if (tooLarge !== undefined) return problem(tooLarge)
     if (!isUtf8(value)) return problem("it is not UTF-8 text")
     const entry = Entry.decode(service, id, value.toString())
     return Entry.isEndpoint(entry) ? entry : problem(entry.problem)
@@ -49,7 +61,7 @@ export const make = Effect.fnUntraced(function* (prefix: string): Effect.fn.Retu
   return {
     folder,
     key: ({ service, id }) => folder(service) + id,
-    value: encode,
+    value,
     claim: (service, entry) => {
       const claimed = read(service, entry)
       return Entry.isEndpoint(claimed) ? claimed : undefined

@@ -63,10 +63,12 @@ export const make = Effect.fnUntraced(function* (members: Members, keepAlive: Ke
 
   const register = Effect.fn("Etcd.register")(function* (endpoint: Endpoint, ttl: Duration.Duration) {
     const name = nameOf(endpoint)
+    const value = yield* Effect.fromResult(layout.value(endpoint))
     // Whoever waits too long for his turn gives up while that costs nothing, not in the middle of his registration.
     yield* turns.take
     const { id, ttl: granted } = yield* grants.grant(name, ttl)
-    const before = yield* claim(endpoint, id).pipe(
+    const claimed = value === undefined ? Effect.undefined : claim(endpoint, value, id)
+    const before = yield* claimed.pipe(
       Effect.tapError((error) => (error._tag === "Superseded" ? grants.abandon(name, id) : Effect.void)),
       Effect.onInterrupt(() => grants.abandon(name, id))
     )
@@ -85,7 +87,7 @@ export const make = Effect.fnUntraced(function* (members: Members, keepAlive: Ke
   ): Effect.fn.Return<void, Failure> {
     const { id, service } = lease.endpoint
     const key = Buffer.from(keyOf(lease))
-    const value = layout.value(new Endpoint({ ...endpoint, id, service }))
+    const value = yield* Effect.fromResult(layout.value(new Endpoint({ ...endpoint, id, service })))
     const answer = yield* txn({
       compare: [{ key, target: "Lease", result: "Equal", lease: lease.id }],
       success: [

@@ -81,9 +81,7 @@ export const make = Effect.fnUntraced(function* (members: Members, streams: Watc
     )
 
   /** Ends when the service has to be read as a whole again. */
-  const follow = Effect.fnUntraced(function* (service: ServiceName, from: Cursor | undefined, said: Said) {
-    const folder = layout.folder(service)
-    const reader = layout.reader(service)
+  const follow = Effect.fnUntraced(function* (folder: string, reader: Reader, from: Cursor | undefined, said: Said) {
     const known = Position.fromCursor(from)
     const resumed = known !== undefined && (yield* resumes(folder, known, reader))
     if (known !== undefined && !resumed) yield* atSomeMoment
@@ -131,8 +129,10 @@ export const make = Effect.fnUntraced(function* (members: Members, streams: Watc
     Stream.callback<Change, GrpcError.GrpcError>(
       (queue) =>
         Effect.gen(function* () {
-          yield* Effect.scoped(follow(service, from, queue))
-          while (true) yield* Effect.scoped(follow(service, undefined, queue))
+          const folder = layout.folder(service)
+          const reader = layout.reader(service)
+          yield* Effect.scoped(follow(folder, reader, from, queue))
+          while (true) yield* Effect.scoped(follow(folder, reader, undefined, queue))
         }),
       { bufferSize: buffered, strategy: "suspend" }
     )

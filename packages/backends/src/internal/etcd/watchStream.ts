@@ -43,8 +43,14 @@ interface Sink {
   readonly messages: Queue.Queue<Message, GrpcError.GrpcError>
   readonly parts: Array<IEvent>
   id: string | undefined
-  abandoned: boolean
 }
+
+/**
+ * A watch of an empty range. Every version refuses it at once, whatever its other watches wait for, and keeps nothing of
+ * it. A progress request is not answered by etcd 3.6.2 (3.5.22, 3.4.38) while any watch of the stream waits for a
+ * revision to come, as all of ours do in a store that is not written to.
+ */
+const question: IWatchCreateRequest = { key: Buffer.from("muster"), range_end: Buffer.from("muster") }
 
 type Stream = Effect.Success<ReturnType<typeof open>>
 
@@ -63,12 +69,14 @@ export const make = Effect.fnUntraced(function* (members: Members): Effect.fn.Re
   const create = Effect.fnUntraced(function* (request: IWatchCreateRequest) {
     const stream = yield* Lifespan.living(shared)
     const sink = yield* Effect.acquireRelease(stream.add(request), stream.remove)
+    const heard = stream.heard()
     const header = yield* Queue.take(sink.created).pipe(
       Effect.timeoutOrElse({
         duration: deadline,
         orElse: () => {
           const error = GrpcError.timedOut("the watch was not created in time")
-          stream.kill(error)
+          // One that says other things meanwhile is only busy.
+          if (stream.heard() === heard) stream.kill(error)
           return Effect.fail(error)
         }
       }),
@@ -81,7 +89,8 @@ export const make = Effect.fnUntraced(function* (members: Members): Effect.fn.Re
 })
 
 const open = Effect.fnUntraced(function* (members: Members, heartbeat: Duration.Duration) {
-  const waiting: Array<Sink> = []
+  /** Whose creation is answered next; `undefined` where nobody waits for it any more, or ever did. */
+  const waiting: Array<Sink | undefined> = []
   const active = new Map<string, Sink>()
   const clock = yield* Clock.Clock
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -93,9 +102,9 @@ const open = Effect.fnUntraced(function* (members: Members, heartbeat: Duration.
     const sink = active.get(response.watch_id)
     if (sink === undefined) return
     if (response.canceled) {
-      active.delete(response.watch_id)
-      sink.id = undefined
+      // etcd keeps this one until it is cancelled, as it is with its scope.
       if (response.compact_revision !== "0") return void Queue.offerUnsafe(sink.messages, { _tag: "Compacted" })
+      active.delete(response.watch_id)
       return fail(sink, GrpcError.fromReason(response.cancel_reason))
     }
     for (const event of response.events) sink.parts.push(event)
@@ -105,16 +114,15 @@ const open = Effect.fnUntraced(function* (members: Members, heartbeat: Duration.
 
   const onCreated = (response: IWatchResponse) => {
     const sink = waiting.shift()
-    if (sink === undefined) return
-    if (response.canceled) return fail(sink, GrpcError.fromReason(response.cancel_reason))
+    if (response.canceled) return sink && fail(sink, GrpcError.fromReason(response.cancel_reason))
+    if (sink === undefined) return cancel(response.watch_id)
     sink.id = response.watch_id
-    if (sink.abandoned) return cancel(response.watch_id)
     active.set(response.watch_id, sink)
     Queue.offerUnsafe(sink.created, response.header)
   }
 
   const onDeath = (error: GrpcError.GrpcError) => {
-    for (const sink of [...waiting.splice(0), ...active.values()]) fail(sink, error)
+    for (const sink of [...waiting.splice(0), ...active.values()]) if (sink !== undefined) fail(sink, error)
     active.clear()
   }
 
@@ -126,23 +134,26 @@ const open = Effect.fnUntraced(function* (members: Members, heartbeat: Duration.
   })
   const cancel = (watch_id: string) => duplex.write({ cancel_request: { watch_id } })
 
+  const ask = (create_request: IWatchCreateRequest, sink?: Sink) => {
+    waiting.push(sink)
+    duplex.write({ create_request })
+  }
+
   const add = (create_request: IWatchCreateRequest) =>
     Effect.gen(function* () {
       const created = yield* Queue.unbounded<IResponseHeader, GrpcError.GrpcError>()
       const messages = yield* Queue.unbounded<Message, GrpcError.GrpcError>()
-      const sink: Sink = { created, messages, parts: [], id: undefined, abandoned: false }
+      const sink: Sink = { created, messages, parts: [], id: undefined }
       const failure = duplex.life.failure()
       if (failure !== undefined) fail(sink, failure)
-      else {
-        waiting.push(sink)
-        duplex.write({ create_request })
-      }
+      else ask(create_request, sink)
       return sink
     })
 
   const remove = (sink: Sink) =>
     Effect.sync(() => {
-      sink.abandoned = true
+      const place = waiting.indexOf(sink)
+      if (place >= 0) waiting[place] = undefined
       if (sink.id !== undefined && active.delete(sink.id)) cancel(sink.id)
     })
 
@@ -158,7 +169,7 @@ const open = Effect.fnUntraced(function* (members: Members, heartbeat: Duration.
       }
       if (silence >= beat && askedAfter !== heardAt) {
         askedAfter = heardAt
-        duplex.write({ progress_request: {} })
+        ask(question)
       }
       const rest = (silence < beat ? beat : 2 * beat) - silence
       const [took] = yield* Effect.timed(Effect.sleep(Duration.millis(rest)))
