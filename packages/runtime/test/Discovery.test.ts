@@ -18,7 +18,7 @@ import {
 import { TestClock } from "effect/testing"
 import { Change, DiscoveryState, Endpoint, Policy, Resolver } from "@muster/core"
 import { ConnectProbe, Discovery } from "@muster/runtime"
-import { wallClockOffBy } from "./fixtures/wallClock.ts"
+import { wallClockOffBy } from "../../backends/test/fixtures/wallClock.ts"
 import { endpoint, make, service, settle } from "./fixtures/ScriptedResolver.ts"
 
 type Script = ReturnType<typeof make>

@@ -31,7 +31,7 @@ import {
   takes
 } from "./fixtures/ScriptedRegistry.ts"
 import { settle } from "./fixtures/ScriptedResolver.ts"
-import { wallClockOffBy } from "./fixtures/wallClock.ts"
+import { wallClockOffBy } from "../../backends/test/fixtures/wallClock.ts"
 import * as Tracing from "./fixtures/tracing.ts"
 
 const { LeaseLost, EntryMissing, Superseded } = RegistryError

@@ -5,7 +5,7 @@ import * as Memory from "@muster/backends/Memory"
 import { type Change, Endpoint, Registry, Resolver } from "@muster/core"
 import { Registrar } from "@muster/runtime"
 import { settle } from "./fixtures/ScriptedResolver.ts"
-import { wallClockOffBy } from "./fixtures/wallClock.ts"
+import { wallClockOffBy } from "../../backends/test/fixtures/wallClock.ts"
 
 const orders = Endpoint.ServiceName.make("orders")
 const id = Endpoint.InstanceId.make("a")
