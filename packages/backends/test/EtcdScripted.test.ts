@@ -3,10 +3,11 @@
  */
 import { status } from "@grpc/grpc-js"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Queue, Result } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Option, Queue, Result, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import type { ILeaseKeepAliveRequest, IWatchRequest } from "etcd3"
-import { Policy } from "@muster/core"
+import { Endpoint, Policy, Resolver } from "@muster/core"
+import * as Etcd from "@muster/backends/Etcd"
 import type { Connection } from "../src/internal/etcd/connection.ts"
 import * as Duplex from "../src/internal/etcd/duplex.ts"
 import * as KeepAlive from "../src/internal/etcd/keepAlive.ts"
@@ -181,6 +182,33 @@ describe("a scripted etcd", () => {
       })
       assert.strictEqual(refused && Result.isFailure(refused) && refused.failure.code, status.PERMISSION_DENIED)
       assert.deepStrictEqual(renewed, [Result.succeed(true), Result.succeed(true)])
+    })
+  )
+
+  it.effect("F-c6: a listener that does not listen keeps nobody else from a full read", () =>
+    Effect.gen(function* () {
+      const { asked, say, watch } = yield* watches
+      const reads = yield* Queue.unbounded<void>()
+      const range = Effect.as(Queue.offer(reads, undefined), { header: ScriptedEtcd.header, kvs: [] })
+      const server = yield* ScriptedEtcd.make({ watch, range })
+      const resolver = yield* Layer.build(Etcd.layer({ hosts: [server.address] })).pipe(
+        Effect.map((context) => Context.get(context, Resolver.Resolver)),
+        Effect.provideService(Policy.ReadConcurrency, 1),
+        Effect.provideService(Policy.Spread, Duration.zero)
+      )
+      const follow = (service: string) => resolver.watch(Endpoint.ServiceName.make(service))
+      // It takes the first Reset and nothing more, while as much comes as is kept for it, and then another Reset.
+      const busy = yield* Effect.forkChild(Stream.runForEach(follow("busy"), () => Effect.never))
+      yield* Queue.take(asked)
+      for (let n = 2; n < 258; n++) {
+        const mod_revision = String(n)
+        say("0", { header: ScriptedEtcd.header, events: [{ type: "Put", kv: { key, mod_revision } }] })
+      }
+      say("0", { header: ScriptedEtcd.header, canceled: true, compact_revision: "300" })
+      yield* Queue.takeN(reads, 2)
+      const first = yield* Stream.runHead(follow("other"))
+      assert.strictEqual(Option.getOrThrow(first)._tag, "Reset")
+      yield* Fiber.interrupt(busy)
     })
   )
 })

@@ -37,7 +37,7 @@ export const make = Effect.fnUntraced(function* (members: Members, streams: Watc
 
   const atSomeMoment = Effect.flatMap(Random.nextBetween(0, spread), (millis) => Effect.sleep(Duration.millis(millis)))
 
-  const list = (folder: string) => Listing.read(members.call, folder, { pageSize })
+  const list = (folder: string) => reading.withPermits(1)(Listing.read(members.call, folder, { pageSize }))
 
   /** Whether everything after this position can still be told. What the layout has to remember is read as of then. */
   const resumes = (folder: string, from: Position.Position, reader: Reader) => {
@@ -72,13 +72,15 @@ export const make = Effect.fnUntraced(function* (members: Members, streams: Watc
 
   /** What one member has, unless we know better, and then why it is not to be relied on. */
   const degraded = (folder: string, reader: Reader, said: Said) => (error: GrpcError.GrpcError) =>
-    Listing.read(members.anyone, folder, { pageSize, serializable: true }).pipe(
-      Effect.flatMap((listing) =>
-        BigInt(listing.head.revision) < newest ? Effect.void : reset(reader, listing, said)
-      ),
-      Effect.ignore,
-      Effect.andThen(Effect.fail(error))
-    )
+    reading
+      .withPermits(1)(Listing.read(members.anyone, folder, { pageSize, serializable: true }))
+      .pipe(
+        Effect.flatMap((listing) =>
+          BigInt(listing.head.revision) < newest ? Effect.void : reset(reader, listing, said)
+        ),
+        Effect.ignore,
+        Effect.andThen(Effect.fail(error))
+      )
 
   /** Ends when the service has to be read as a whole again. */
   const follow = Effect.fnUntraced(function* (folder: string, reader: Reader, from: Cursor | undefined, said: Said) {
@@ -89,8 +91,7 @@ export const make = Effect.fnUntraced(function* (members: Members, streams: Watc
       ? known
       : yield* list(folder).pipe(
           Effect.catchIf((error) => from === undefined && GrpcError.isTransient(error), degraded(folder, reader, said)),
-          Effect.flatMap((listing) => reset(reader, listing, said)),
-          reading.withPermits(1)
+          Effect.flatMap((listing) => reset(reader, listing, said))
         )
 
     const { header, losesEvents, messages } = yield* streams.create({
