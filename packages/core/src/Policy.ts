@@ -411,7 +411,7 @@ export const ReadConcurrency = Context.Reference<number>("@muster/core/Policy/Re
 })
 
 /**
- * How many bytes an entry may have to be read at all. Default: 64 KiB.
+ * How many bytes an entry may have to be read at all; etcd is not asked to keep a larger one. Default: 64 KiB.
  *
  * @category registries
  * @since 0.1.0
