@@ -60,7 +60,7 @@ export const pick = (
   if (from.size === 0) return undefined
   const slot = self.options.policy(from, self.load, now, random, key)
   const isFree = !Load.isPushedBack(self.load, slot, now)
-  return begin(self, isFree ? slot : (choose(self, from, now, random, key, [slot], false) ?? slot), now, false)
+  return begin(self, isFree ? slot : spare(self, from, slot, now, random, key), now, false)
 }
 
 /**
@@ -152,6 +152,21 @@ const pickElsewhere = (
   return undefined
 }
 
+/** Who is asked instead of one that asked to be left alone, unless most of what is asked there fails. */
+const spare = (
+  self: Roster.Roster,
+  from: Candidates.Candidates,
+  slot: number,
+  now: number,
+  random: () => number,
+  key: string | undefined
+): number => {
+  const other = choose(self, from, now, random, key, [slot], false)
+  if (other !== undefined && Load.failureRate(self.load, other, now) <= 1 / 2) return other
+  Recent.uncompared(self.load.recent)
+  return slot
+}
+
 /**
  * Whom the policy chooses if those that were `tried` step aside for a moment; and so does, one after the other, who asked
  * to be left alone, unless that does not matter.
@@ -173,6 +188,7 @@ const choose = (
   try {
     for (const slot of tried) if (Candidates.has(from, slot)) step(slot)
     for (let draws = 0; from.size > 0 && draws < maxDraws; draws++) {
+      Recent.uncompared(self.load.recent)
       const slot = self.options.policy(from, self.load, now, random, key)
       if (whoever || !Load.isPushedBack(self.load, slot, now)) return slot
       step(slot)

@@ -135,7 +135,7 @@ export const MassRemoval = Context.Reference<Guard.Options>("@muster/core/Policy
 })
 
 /**
- * How long what nobody uses is kept: the watch of a service without a subscriber (what was learned is kept for good), the
+ * How long what nobody uses is kept: the watch of a service without a subscriber (who was there is kept for good), the
  * balancer of a service that nobody asks for (at least 1 s), a connection to the registry, and the stream over which its
  * leases are renewed.
  * Default: 60 s.

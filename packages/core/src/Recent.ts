@@ -70,6 +70,16 @@ export const compared = (self: Recent, one: number, other: number, costs: Float6
 }
 
 /**
+ * Forgets what was compared for the choice that is about to be made: another one is.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const uncompared = ({ cells, made }: Recent): void => {
+  cells[(made & (length - 1)) * stride + comparedFor] = nobody
+}
+
+/**
  * Notes the choice that was made.
  *
  * @category combinators

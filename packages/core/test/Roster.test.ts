@@ -353,6 +353,17 @@ describe("Roster", () => {
     assert.strictEqual(world.roster.inUse.size, 4, "those that stepped aside are back")
   })
 
+  it("asks one that asked to be left alone rather than one that fails and that cannot be taken out", () => {
+    const world = setUp(...three, endpoint("d", { port: 4 }))
+    eject(world, "d")
+    for (const { id, slot } of world.roster.members.values()) {
+      if (id === "d") continue
+      const outcome: Outcome.Outcome = id === "b" ? Outcome.failed : { _tag: "PushedBack", retryAfter: 5000 }
+      for (let answer = 0; answer < 6; answer++) Load.record(world.roster.load, slot, outcome, 1, world.world.now)
+    }
+    assert.strictEqual(world.picked(), "ac")
+  })
+
   it("F-c1: a probe that is given up at once decides nothing, however long ago the answers began", () => {
     const world = setUp(...three)
     for (let n = 0; n < 3000; n++) {

@@ -56,7 +56,8 @@ export class Discovery extends Context.Service<
 
 /**
  * Hears every event of every service before it takes effect; folding them with `DiscoveryState.step` gives every
- * state again. Called synchronously: it must be quick and must not throw. Default: nobody listens.
+ * state again. A service that nobody asks for and nobody is registered under is forgotten: then its log begins anew.
+ * Called synchronously: it must be quick and must not throw. Default: nobody listens.
  *
  * @category services
  * @since 0.1.0

@@ -196,6 +196,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
         }),
       detach: () => {
         isDetached = true
+        report.released()
         attached.openUnsafe()
       },
       isDetached: () => isDetached,
@@ -216,10 +217,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
         })
       },
       excluded: (after) => Explain.excluded(roster, after, now()),
-      run: Effect.raceAllFirst([life, idle, checks]).pipe(
-        Effect.ensuring(Effect.sync(report.released)),
-        Effect.annotateLogs({ service })
-      )
+      run: Effect.annotateLogs(Effect.raceAllFirst([life, idle, checks]), { service })
     }
   }
 })

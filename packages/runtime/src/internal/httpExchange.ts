@@ -41,7 +41,7 @@ export const ofError = ({ reason }: HttpClientError.HttpClientError, asked: stri
   if (reason._tag !== "TransportError") return Outcome.interrupted
   const instance = URL.parse(asked)
   if (instance === null || URL.parse(reason.request.url)?.host !== instance.host) return Outcome.interrupted
-  if (!someCode(reason.cause, (code) => refusals.has(code))) return Outcome.failed
+  if (!someCode(reason.cause, (code, error) => refusals.has(code) && !isOpen(error))) return Outcome.failed
   return someCode(reason.cause, (_, error) => isAbout(error, instance)) ? Outcome.refused : Outcome.interrupted
 }
 
@@ -107,13 +107,15 @@ const refusals: ReadonlySet<string> = new Set([
 const isAbout = (error: object, { hostname, port, protocol }: URL): boolean => {
   const host = hostname.replace(/^\[|\]$/g, "")
   const dialled = Number(port || (protocol === "https:" ? 443 : 80))
-  // Said of a connection that is there: something may have been sent over it.
-  const isOpen = Predicate.hasProperty(error, "syscall") && (error.syscall === "read" || error.syscall === "write")
   const isPort = !Predicate.hasProperty(error, "port") || error.port === dialled
   const isAddress = !Predicate.hasProperty(error, "address") || isIP(host) === 0 || error.address === host
   const isName = !Predicate.hasProperty(error, "hostname") || error.hostname === host
-  return !isOpen && isPort && isAddress && isName && isAttempted(error, host, dialled)
+  return isPort && isAddress && isName && isAttempted(error, host, dialled)
 }
+
+/** Said of a connection that is there: something may have been sent over it. */
+const isOpen = (error: object): boolean =>
+  Predicate.hasProperty(error, "syscall") && (error.syscall === "read" || error.syscall === "write")
 
 /** Of a connection that nobody accepted in time only the message says where it went: to a name, or to its addresses. */
 const isAttempted = (error: object, host: string, port: number): boolean => {
