@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Stream } from "effect"
+import { Clock, Duration, Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { RegistryError } from "@muster/core"
 import type { Connection } from "../src/internal/nacos/connection.ts"
@@ -19,14 +19,17 @@ const failure = (key: string, reason: RegistryError.RegistryErrorReason) =>
 /** The write port over a session whose server is a map, and only a listing tells what it knows, as over gRPC. */
 const make = Effect.gen(function* () {
   const hosts = new Map<string, Wire.Instance>()
-  const faults = { drop: false }
+  const faults = { drop: false, slow: false }
+  const slowly = Effect.delay(Effect.fail(new RegistryError.Unavailable({ message: "no answer" })), "11 seconds")
   const session: Session = {
     name: "scripted",
-    put: (_, one) => Effect.sync(() => void hosts.set(Wire.addressOf(one), one)),
+    put: (_, one) => (faults.slow ? slowly : Effect.sync(() => void hosts.set(Wire.addressOf(one), one))),
     drop: (_, one) =>
       faults.drop
         ? new RegistryError.Unavailable({ message: "no leader" })
-        : Effect.sync(() => void hosts.delete(Wire.addressOf(one))),
+        : faults.slow
+          ? slowly
+          : Effect.sync(() => void hosts.delete(Wire.addressOf(one))),
     beat: () => Effect.undefined,
     list: () => Effect.sync(() => ({ hosts: [...hosts.values()] })),
     watch: () => Stream.never,
@@ -75,6 +78,37 @@ describe("the leases of Nacos", () => {
       yield* TestClock.adjust("3 seconds")
       assert.deepStrictEqual(ids(), [])
       yield* revoke(lease)
+    })
+  )
+
+  it.effect("F-nacos-m: who is superseded withdraws, although the renewal that found it out is given up", () =>
+    Effect.gen(function* () {
+      const { faults, hosts, ids, register, renew } = yield* make
+      const lease = yield* register(instance(1), Duration.minutes(5))
+      const later = Wire.instance(instance(1, { port: 9, startedAt: instance(1).startedAt + 1 }), place, ttl)
+      hosts.set(Wire.addressOf(later), later)
+      faults.slow = true
+      yield* TestClock.adjust("2 seconds")
+      const renewal = yield* Effect.forkChild(Effect.exit(renew(lease)))
+      yield* TestClock.adjust("3 seconds")
+      yield* Fiber.interrupt(renewal)
+      faults.slow = false
+      yield* TestClock.adjust("20 seconds")
+      assert.deepStrictEqual(ids(), ["i-1:9"])
+    })
+  )
+
+  it.effect("F-nacos-h: a lease that runs out during an update that fails leaves no instance behind", () =>
+    Effect.gen(function* () {
+      const { faults, ids, register, update } = yield* make
+      const lease = yield* register(instance(1), ttl)
+      faults.slow = true
+      const updating = yield* Effect.forkChild(Effect.exit(update(lease, instance(1, { weight: 2 }))))
+      yield* TestClock.adjust("10500 millis")
+      faults.slow = false
+      yield* TestClock.adjust("20 seconds")
+      yield* Fiber.join(updating)
+      assert.deepStrictEqual(ids(), [])
     })
   )
 

@@ -36,13 +36,15 @@ export const make = Effect.fnUntraced(function* (path: string): Effect.fn.Return
   let connection: Connection | undefined
   let version = 0
   let isReleased = false
-  /** What was open was given up since the last look, whoever noticed. */
+  /** Whether what is open has served anybody. */
+  let hasServed = false
+  /** What was open and served was given up since the last look, whoever noticed. */
   let isLost = false
 
   const close = attempt(() => {
     const closing = connection
     connection = undefined
-    isLost ||= closing !== undefined
+    isLost ||= closing !== undefined && hasServed
     closing?.database.close()
   })
   yield* Effect.addFinalizer(() => {
@@ -67,6 +69,7 @@ export const make = Effect.fnUntraced(function* (path: string): Effect.fn.Return
     if (isReleased) return yield* new Unavailable({ message: "the layer that used this file was released" })
     const opened = yield* open(path, create, locked.wait)
     connection = opened
+    hasServed = false
     version = yield* attempt(() => opened.tables.dataVersion())
     return opened
   })
@@ -77,7 +80,9 @@ export const make = Effect.fnUntraced(function* (path: string): Effect.fn.Return
   const use = <A>(kind: "DEFERRED" | "IMMEDIATE", create: boolean, f: (tables: Tables) => A) =>
     Effect.gen(function* () {
       const { database, tables } = (yield* current) ?? (yield* connect(create))
-      return yield* attempt(() => transaction(database, kind, () => f(tables)))
+      const answer = yield* attempt(() => transaction(database, kind, () => f(tables)))
+      hasServed = true
+      return answer
     }).pipe(
       Effect.tapError(({ _tag }) => (_tag === "Unreadable" || _tag === "Unavailable" ? close : Effect.void)),
       Effect.uninterruptible,

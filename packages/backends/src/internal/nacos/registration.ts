@@ -115,10 +115,20 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
         .use(keyOf(endpoint), (session) => session.put(service, instance))
         .pipe(
           Effect.as(instance),
-          Effect.tapError(() =>
-            Effect.sync(() => (before === undefined ? all.delete(address) : all.set(address, before)))
-          )
+          Effect.tapError(() => restore(endpoint, address, before))
         )
+    })
+
+  /** What a registration that failed had replaced is wanted again, unless its lease ended meanwhile: then it has to go. */
+  const restore = (endpoint: Endpoint, address: string, before: Wire.Instance | undefined) =>
+    Effect.suspend(() => {
+      const all = instances(endpoint.service)
+      all.delete(address)
+      if (before === undefined) return Effect.void
+      const isHeld = [...holders.values()].some(({ instance }) => instance === before)
+      if (!isHeld) return Effect.forkIn(insist(drop(endpoint, before)), scope)
+      all.set(address, before)
+      return Effect.void
     })
 
   /** Takes an instance out, unless another lease has its address. What fails can be asked again. */
@@ -215,7 +225,8 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
     const held = heldBy(lease)
     const by = yield* rival(endpoint)
     if (by !== undefined) {
-      if (held !== undefined) yield* insist(end(held))
+      // Whether or not this renewal is waited for to its end.
+      if (held !== undefined) yield* Effect.forkIn(insist(end(held)), scope, { startImmediately: true })
       return yield* superseded(endpoint, by)
     }
     if (held === undefined) return yield* gone(lease)
