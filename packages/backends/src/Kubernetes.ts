@@ -27,7 +27,8 @@ export interface Options {
    */
   readonly namespace?: string | undefined
   /**
-   * The port of a service, by the service's name as it is asked for: the number of the pod's port, or its name.
+   * The port of a service, by the service's name as it is asked for: the number of the pod's port, or the name of the
+   * Service's port.
    * Default: the first TCP port of each slice.
    */
   readonly ports?: Readonly<Record<string, number | string>> | undefined

@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Predicate } from "effect"
-import { HttpClient, HttpClientError } from "effect/http"
+import { HttpClient, HttpClientError, HttpClientRequest } from "effect/http"
 import { readFileSync } from "node:fs"
 import { createSecureServer } from "node:http2"
 import * as Http from "../src/internal/http.ts"
 import * as HttpPool from "../src/internal/httpPool.ts"
+import * as KubernetesFailure from "../src/internal/kubernetes/failure.ts"
 import { certificate, temporary } from "./fixtures/files.ts"
 
 const request: Http.Request = {
@@ -55,6 +56,14 @@ const failing = (cause: unknown) =>
   )
 
 describe("asking over HTTP", () => {
+  it("calls a certificate bad for Kubernetes by the same codes", () => {
+    const url = "https://10.0.0.1:6443/apis"
+    for (const [cause, tag] of causes.filter(([, tag]) => tag === "Untrusted")) {
+      const reason = new HttpClientError.TransportError({ request: HttpClientRequest.get(url), cause })
+      assert.strictEqual(KubernetesFailure.ofTransport(new HttpClientError.HttpClientError({ reason }))._tag, tag)
+    }
+  })
+
   for (const [cause, tag, words] of causes) {
     const name = Predicate.isError(cause) && "code" in cause ? cause.code : cause
     it.effect(`calls ${String(name)} ${tag}, and says: ${words}`, () =>

@@ -287,6 +287,21 @@ describe("Kubernetes, faults in virtual time", () => {
     )
   }
 
+  it.effect("F-k8s-c: believes a listing of the restored API server although a slice has the same number again", () =>
+    Effect.gen(function* () {
+      const { api, orders } = yield* started
+      const backup = api.snapshot()
+      api.write("shop", three)
+      yield* settle
+      assert.deepStrictEqual(orders.addresses(), all)
+      api.restore(backup)
+      api.write("shop", slice("orders-1", [pod("d", "10.0.0.4")]))
+      api.endWatches()
+      yield* pass("10 seconds")
+      assert.deepStrictEqual(orders.addresses(), ["10.0.0.4:8080"])
+    })
+  )
+
   for (const [status, reason] of [
     [429, "Exhausted"],
     [500, "Unavailable"],

@@ -37,6 +37,10 @@ const accepted: ReadonlyArray<readonly [string, Target.Target]> = [
   ["discov://h1:1?prefix=p", { _tag: "Etcd", hosts: at("h1:1"), prefix: "p" }],
   ["k8s://shop/orders:8080", { _tag: "Kubernetes", namespace: "shop", service: service("orders"), port: 8080 }],
   ["k8s://shop/orders:http-2", { _tag: "Kubernetes", namespace: "shop", service: service("orders"), port: "http-2" }],
+  [
+    "k8s://shop/orders:grpc-health-internal",
+    { _tag: "Kubernetes", namespace: "shop", service: service("orders"), port: "grpc-health-internal" }
+  ],
   ["k8s:///orders", { _tag: "Kubernetes", namespace: "default", service: service("orders") }],
   ["consul://h:8500", { _tag: "Consul", agent: { host: "h", port: 8500 } }],
   [

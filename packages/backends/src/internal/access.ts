@@ -36,3 +36,6 @@ const pem = (path: string | undefined) =>
         try: (signal) => readFile(path, { signal }),
         catch: (cause) => new Error(`cannot read ${path}: ${String(cause)}`, { cause })
       })
+
+/** The codes with which Node and OpenSSL refuse the certificate of a server. */
+export const badCertificate = /^(CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_|HOSTNAME_|ERR_TLS_CERT_)/

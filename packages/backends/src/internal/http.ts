@@ -18,6 +18,7 @@ import * as Predicate from "effect/Predicate"
 import * as Semaphore from "effect/Semaphore"
 import * as Policy from "@muster/core/Policy"
 import { TimedOut, Unavailable, Untrusted } from "@muster/core/RegistryError"
+import * as Access from "./access.ts"
 
 /** What is asked. The query is part of the path, and is left out of errors: it may hold a token. */
 export interface Request {
@@ -115,13 +116,10 @@ export const late = (request: Request, deadline: Duration.Duration) =>
 export const broken = (request: Request, cause: unknown) => {
   const { code, text } = rootOf(cause)
   const fields = { message: `${describe(request)}: ${text}`, cause }
-  return badCertificate.test(code) ? new Untrusted(fields) : new Unavailable(fields)
+  return Access.badCertificate.test(code) ? new Untrusted(fields) : new Unavailable(fields)
 }
 
 const describe = ({ method, origin, path }: Request) => `${method} ${origin}${path.split("?", 1)[0]}`
-
-/** The codes with which Node and OpenSSL refuse the certificate of a server. */
-const badCertificate = /^(CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_|HOSTNAME_|ERR_TLS_CERT_)/
 
 /** The innermost cause that says something; of attempts on several addresses the first. */
 const rootOf = (cause: unknown) => {

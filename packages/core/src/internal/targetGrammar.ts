@@ -127,7 +127,7 @@ const kubernetes = (input: Scanner): Read<Target> =>
     }
     const service = ServiceName.make(yield* input.take(label, "a service"))
     if (!input.skip(":")) return { _tag: "Kubernetes", namespace, service }
-    const name = yield* input.take(/(?=[a-z0-9-]*[a-z])[a-z0-9-]{1,15}|/, "a port")
+    const name = yield* input.take(/(?=[a-z0-9-]*[a-z])[a-z0-9-]{1,63}|/, "a port")
     return { _tag: "Kubernetes", namespace, service, port: name === "" ? yield* port(input) : name }
   })
 

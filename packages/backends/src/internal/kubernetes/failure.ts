@@ -9,6 +9,7 @@ import type * as HttpClientError from "effect/http/HttpClientError"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Reason from "@muster/core/RegistryError"
+import * as Access from "../access.ts"
 
 /** The history to go on from is gone. */
 export class Expired extends Data.TaggedError("Expired") {}
@@ -80,13 +81,12 @@ const denial = ({ namespace, verb }: Call, told: string): string => {
   )
 }
 
-const serverCertificate = /^(CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_CERT_)/
 const clientCertificate = /ALERT_(BAD_CERTIFICATE|CERTIFICATE_|UNKNOWN_CA|ACCESS_DENIED|UNSUPPORTED_CERTIFICATE)/
 
 /** What went wrong below HTTP, or in the middle of a body. */
 export const ofTransport = (error: HttpClientError.HttpClientError): Reason.RegistryErrorReason => {
   const { code, message } = rootOf(error)
-  if (serverCertificate.test(code)) {
+  if (Access.badCertificate.test(code)) {
     return new Reason.Untrusted({ message: `the certificate of the API server is not valid: ${message}`, cause: error })
   }
   if (clientCertificate.test(code)) {

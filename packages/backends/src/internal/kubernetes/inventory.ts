@@ -47,7 +47,6 @@ export const make = (): Inventory => {
   /** Takes one slice, and notes for each Service that it belongs or belonged to what is true there now. */
   const take = (uid: string, slice: EndpointSlice | undefined, changes: Map<string, Slices>) => {
     const before = slices.get(uid)
-    if (before?.resourceVersion === slice?.resourceVersion) return
     const note = (service: string | undefined, now: EndpointSlice | undefined) => {
       if (service === undefined) return
       const known = byService.get(service) ?? new Map<string, EndpointSlice>()
@@ -70,6 +69,7 @@ export const make = (): Inventory => {
   }
 
   const takeOne = (uid: string, slice: EndpointSlice | undefined, at: number) => {
+    if (slices.get(uid)?.resourceVersion === slice?.resourceVersion) return
     const changes = new Map<string, Slices>()
     take(uid, slice, changes)
     tell(changes, at)
@@ -87,6 +87,7 @@ export const make = (): Inventory => {
       isListed = true
       const listed = new Set(all.map(({ uid }) => uid))
       for (const uid of slices.keys()) if (!listed.has(uid)) take(uid, undefined, changes)
+      // Each as it is listed: in the history of a restored API server another state may have the same number.
       for (const slice of all) take(slice.uid, slice, changes)
       tell(changes, at)
     },

@@ -37,6 +37,7 @@ export const make = Effect.fnUntraced(function* (connection: Api.Connection, opt
   const inventories = new Map<string, Inventory.Inventory>()
   const current = new Map<string, NamespaceWatch.NamespaceWatch>()
   let histories = 0
+  const portOf = (name: string) => (Object.hasOwn(options.ports, name) ? options.ports[name] : undefined)
 
   const inventoryOf = (namespace: string) => {
     const inventory = inventories.get(namespace) ?? Inventory.make()
@@ -64,7 +65,7 @@ export const make = Effect.fnUntraced(function* (connection: Api.Connection, opt
     Effect.acquireRelease(
       Effect.map(Clock.currentTimeMillis, (at) =>
         inventory.acquire(name, service, at, () =>
-          ServiceView.make(name, options.ports[name], `slices-${++histories}`, logLength)
+          ServiceView.make(name, portOf(name), `slices-${++histories}`, logLength)
         )
       ),
       () => Effect.sync(() => inventory.release(name, service))
