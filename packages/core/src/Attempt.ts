@@ -56,7 +56,7 @@ export const pick = (
     const due = probe(self, now, repeatable)
     if (due !== undefined) return due
   }
-  const from = self.inUse.size > 0 ? Zones.choose(self.zones, self.inUse, random, key) : self.reserve
+  const from = self.inUse.size > 0 ? Zones.choose(self.zones, self.inUse, random, key) : lastResort(self)
   if (from.size === 0) return undefined
   const slot = self.options.policy(from, self.load, now, random, key)
   const isFree = !Load.isPushedBack(self.load, slot, now)
@@ -151,6 +151,10 @@ const pickElsewhere = (
   }
   return undefined
 }
+
+/** Better than nobody: who is draining or without weight, else who is out and not to be used in a panic. */
+const lastResort = ({ ejected, reserve }: Roster.Roster): Candidates.Candidates =>
+  reserve.size > 0 ? reserve : ejected
 
 /** Who is asked instead of one that asked to be left alone, unless most of what is asked there fails. */
 const spare = (

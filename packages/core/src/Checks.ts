@@ -3,7 +3,8 @@
  *
  * An instance that was taken out is asked instead of being tried with a request, as soon as it may be; one in use is
  * asked when nothing was heard of it for a while. A check that fails counts like a request that fails. One that succeeds
- * brings an instance back, and says nothing else: it is no request, so neither its latency nor its success is counted.
+ * brings an instance back or ends a row of failures, and says nothing else: it is no request, so neither its latency nor
+ * its success is counted. One that was interrupted says nothing at all.
  * Synchronous, with time and randomness passed in, as `Attempt` is.
  */
 import * as Attempt from "./Attempt.ts"
@@ -61,8 +62,16 @@ export const settle = (
   random: () => number
 ): void => {
   const { isProbe, member } = check
-  if (outcome._tag !== "Succeeded") return Attempt.settle(self, check, outcome, now, random)
-  if (!isProbe || member.departed || member.health._tag !== "Probing") return
+  if (outcome._tag !== "Succeeded" && outcome._tag !== "Interrupted") {
+    return Attempt.settle(self, check, outcome, now, random)
+  }
+  if (member.departed) return
+  const decides = isProbe && member.health._tag === "Probing"
+  if (outcome._tag === "Interrupted") {
+    if (decides) Roster.dispatch(self, member, { _tag: "ProbeCancelled", at: now })
+    return
+  }
+  if (!decides) return Load.endStreak(self.load, member.slot)
   Load.pardon(self.load, member.slot, 0, now)
   Roster.dispatch(self, member, { _tag: "Succeeded", at: now })
 }

@@ -426,6 +426,16 @@ export const pardon = (self: Load, slot: number, elapsed: number, now: number): 
 }
 
 /**
+ * Ends the row of failures of an instance that was seen to be well, though not by a request.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const endStreak = (self: Load, slot: number): void => {
+  self.cold[slot * coldStride + streak] = 0
+}
+
+/**
  * Warms an instance up from the share `floor` at `since` to its full share at `until`.
  *
  * @category combinators

@@ -219,7 +219,8 @@ export const dispatch = (self: Roster, member: Member, event: Health.Event): voi
   if (health._tag === "Warming") warm(self, member, health)
   if (Health.isInUse(before) !== Health.isInUse(health)) {
     displace(self, member)
-    place(self, member)
+    // Another id may have taken the address over: then it is that one's.
+    if (self.byAddress.get(member.endpoint.address)?.[0] === member) place(self, member)
   }
   balance(self)
   self.emit({ _tag: "HealthChanged", at: event.at, endpoint: member.endpoint, event, before, health })

@@ -102,6 +102,26 @@ describe("Checks", () => {
     assert.strictEqual(due(2010), "a")
   })
 
+  it("that say nothing after a while cancel the probe, and leave what is known of an instance in use as it was", () => {
+    const { check, due, eject, member, roster } = setUp()
+    eject("a", 0)
+    check("a", Outcome.interrupted, 2000, 900)
+    assert.deepInclude(member("a").health, { _tag: "Ejected", attempt: 1 })
+    assert.strictEqual(due(2900), "a")
+    const before = structuredClone(roster.load.hot)
+    check("b", Outcome.interrupted, 10_000, 900)
+    assert.deepStrictEqual(roster.load.hot, before)
+  })
+
+  it("that fail now and then, with successes between, take nobody out", () => {
+    const { check, member } = setUp()
+    for (let n = 0; n < 5; n++) {
+      check("a", Outcome.failed, 10_000 + n * 60_000)
+      check("a", Outcome.succeeded, 11_000 + n * 60_000)
+    }
+    assert.strictEqual(member("a").health._tag, "Healthy")
+  })
+
   it("of an instance that left meanwhile change nothing", () => {
     const { member, random, roster } = setUp()
     const begun = Checks.start(roster, member("a"), 20_000)

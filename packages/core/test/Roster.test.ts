@@ -6,9 +6,11 @@ import { defaults, endpoint, epoch } from "./fixtures/instances.ts"
 import { seeded } from "./fixtures/seeded.ts"
 
 /** A roster, a clock and a list that the test moves. */
-const setUp = (...endpoints: ReadonlyArray<Endpoint.Endpoint>) => {
+const setUp = (...endpoints: ReadonlyArray<Endpoint.Endpoint>) => setUpWith(defaults, ...endpoints)
+
+const setUpWith = (options: Roster.Options, ...endpoints: ReadonlyArray<Endpoint.Endpoint>) => {
   const events: Array<Roster.Event> = []
-  const roster = Roster.make(defaults, (event) => events.push(event))
+  const roster = Roster.make(options, (event) => events.push(event))
   const random = seeded(11)
   const world = { now: 0, snapshot: Snapshot.make(endpoints) }
   const follow = () => Roster.apply(roster, world.snapshot, world.now, epoch + world.now)
@@ -145,6 +147,25 @@ describe("Roster", () => {
     assert.isAbove(Load.requestsInFlight(world.roster.load, slot), 0)
     assert.strictEqual(attempt.endpoint.port, 1)
     assert.strictEqual(attemptOn(world, "a").endpoint.port, 9)
+  })
+
+  it("F-m: a probe that is answered by whoever took the address over brings nobody back beside it", () => {
+    const world = setUp(endpoint("a", { port: 1 }), endpoint("b", { port: 2 }))
+    eject(world, "a")
+    world.world.now += 1000
+    const probe = world.pick()
+    assert.strictEqual(probe?.member.id, "a")
+    world.put(endpoint("z", { port: 1, startedAt: epoch }))
+    if (probe !== undefined) world.finish(probe, Outcome.succeeded)
+    assert.strictEqual(Roster.size(world.roster), 2)
+    assert.strictEqual(world.picked(), "bz")
+  })
+
+  it("uses the only one there is although it is out, and nobody is to be used in a panic", () => {
+    const world = setUpWith({ ...defaults, health: { ...defaults.health, panicBelow: 0 } }, ...three)
+    eject(world, "b")
+    world.remove("a", "c")
+    assert.strictEqual(world.picked(), "b")
   })
 
   it("F-s10: a process that takes over the id of a dead one starts with a clean slate", () => {

@@ -51,7 +51,8 @@ const defaults = {
 }
 
 /**
- * Checks whether connections are accepted: a refused one counts as refused, anything else that fails says nothing.
+ * Checks whether connections are accepted: a refused one counts as refused, anything else that fails says nothing, nor
+ * does one that takes longer than the 2 s of `ConnectProbe`.
  * Every second, ± 20 %, those that are out, and those that nothing was heard of for 10 s; 10 at a time.
  *
  * @category constructors
@@ -59,6 +60,7 @@ const defaults = {
  */
 export const connecting: Options = {
   ...defaults,
+  within: Duration.seconds(3),
   check: (endpoint) =>
     Effect.withFiber((fiber) => Effect.map(fiber.getRef(ConnectProbe)(endpoint), (answer) => connected[answer]))
 }

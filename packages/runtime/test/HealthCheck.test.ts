@@ -94,6 +94,36 @@ describe("HealthCheck", () => {
     )
   )
 
+  it.effect.each([
+    { how: "throws", check: () => Effect.runSync(Effect.die("mistake")) },
+    { how: "is interrupted", check: () => Effect.interrupt }
+  ])("a check that $how costs nothing of what is known", ({ check }) =>
+    checking(every(check), (balancer) =>
+      Effect.gen(function* () {
+        yield* refuse(balancer, "a")
+        yield* TestClock.adjust("30 seconds")
+        assert.strictEqual(yield* healthOf(balancer, "a"), "Ejected")
+        assert.strictEqual(yield* healthOf(balancer, "b"), "Healthy")
+      })
+    )
+  )
+
+  it.effect("believes nothing of a connection that is neither accepted nor refused in time", () =>
+    checking(
+      Layer.mergeAll(
+        Layer.succeed(HealthCheck.HealthCheck, HealthCheck.connecting),
+        Layer.succeed(ConnectProbe.ConnectProbe, ({ id }) =>
+          id === "b" ? Effect.delay(Effect.succeed("unknown"), "2 seconds") : Effect.succeed("accepted")
+        )
+      ),
+      (balancer) =>
+        Effect.gen(function* () {
+          yield* TestClock.adjust("40 seconds")
+          assert.strictEqual(yield* healthOf(balancer, "b"), "Healthy")
+        })
+    )
+  )
+
   it.effect("connects, and believes only a refusal", () =>
     Effect.forEach(["accepted", "refused", "unknown"] as const, (answer) =>
       checking(

@@ -681,6 +681,58 @@ describe("Registrar", () => {
     })
   )
 
+  it.effect("goes on renewing when Policy.Reregister ends, and does not say that it gave up", () =>
+    Effect.gen(function* () {
+      const script = make()
+      const instance = yield* start(script, {}, Layer.succeed(Policy.Reregister, Schedule.recurs(2)))
+      script.all(down)
+      yield* pass("1 minute")
+      assert.deepStrictEqual(
+        instance.lines.filter((line) => line.includes("gave up")),
+        []
+      )
+      script.all(undefined)
+      yield* pass("5 seconds")
+      assert.strictEqual(yield* instance.tag, "Registered")
+    })
+  )
+
+  it.effect("serves a drain wait to its end and withdraws, although a renewal in it dies of a defect", () =>
+    Effect.gen(function* () {
+      const script = make()
+      const wait = { wait: Duration.seconds(30), withdrawal: Duration.seconds(2) }
+      const instance = yield* start(script, {}, Layer.succeed(Policy.Drain, wait))
+      script.behave.renew = dies
+      assert.strictEqual(yield* timeToClose(instance), 30_000)
+      assert.strictEqual(script.entries.size, 0)
+    })
+  )
+
+  it.effect("renews no lease that has no end", () =>
+    Effect.gen(function* () {
+      const script = make()
+      const endless = { ttl: Duration.infinity, renewAfter: 1 / 3 }
+      let renewals = 0
+      // Ends the test where it would be renewed for ever.
+      script.behave.renew = () => (++renewals < 50 ? Effect.void : Effect.never)
+      const instance = yield* start(script, {}, Layer.succeed(Policy.Lease, endless))
+      yield* pass("1 hour")
+      assert.deepStrictEqual([yield* instance.tag, renewals], ["Registered", 0])
+    })
+  )
+
+  it.effect("asks again after a readiness that was interrupted", () =>
+    Effect.gen(function* () {
+      const script = make()
+      const ready = yield* Ref.make<Effect.Effect<boolean>>(Effect.interrupt)
+      const instance = yield* start(script, { ready: Effect.flatten(Ref.get(ready)) })
+      yield* pass("1 second")
+      yield* Ref.set(ready, Effect.succeed(true))
+      yield* pass("10 seconds")
+      assert.strictEqual(yield* instance.tag, "Registered")
+    })
+  )
+
   it.effect("leaves at once, and asks nothing of the registry, when it was never ready", () =>
     Effect.gen(function* () {
       const script = make()

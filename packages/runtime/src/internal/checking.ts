@@ -18,15 +18,16 @@ export const rounds = (
   const examine = (member: Roster.Member) =>
     Effect.suspend(() => {
       const begun = Checks.start(roster, member, now())
-      return check(member.endpoint).pipe(
+      return Effect.suspend(() => check(member.endpoint)).pipe(
         Effect.timeoutOrElse({ duration: within, orElse: () => Effect.succeed(Outcome.failed) }),
         Effect.onExit((exit) =>
           Effect.sync(() =>
             Checks.settle(roster, begun, Exit.isSuccess(exit) ? exit.value : Outcome.interrupted, now(), random)
           )
         ),
-        // A check that dies is a mistake in the check, which says nothing of the instance and stops nobody.
-        Effect.catchDefect((defect) => Effect.logError("a health check died", defect))
+        // A check that dies is a mistake in the check, which says nothing of the instance and stops nobody. Nor does one
+        // that was interrupted; who interrupts the round gets past this.
+        Effect.catchCause((cause) => Effect.logError("a health check died", cause))
       )
     })
 

@@ -40,6 +40,8 @@ export const run = Effect.fnUntraced(function* (
   const askingAgain = yield* pauses(yield* Policy.Readiness, report.gaveUp("Readiness"))
   /** Between calls that the registry did not answer; and, apart from that, before each new lease after a lost one. */
   const tryingAgain = yield* pauses(reregister, report.gaveUp("Reregister"))
+  /** The same for a lease that there is: it is never given up, because its pauses are bounded. */
+  const renewingAgain = yield* pauses(reregister, Effect.void)
   const startingOver = yield* pauses(reregister, report.gaveUp("Reregister"))
   /** Leaving may have to wait for three calls: a registration in flight, the announcement, the withdrawal. */
   const share = Duration.toMillis(withdrawal) / 3
@@ -136,6 +138,7 @@ export const run = Effect.fnUntraced(function* (
   const dueOf = ({ confirmedAt, ttl }: State.Granted) => {
     const beat = (ttl * renewAfter) / beats
     const due = confirmedAt + ttl * renewAfter
+    if (due === Infinity) return due
     const past = (due + zero) % beat
     return beat - past < 1 ? due : due - past
   }
@@ -151,13 +154,13 @@ export const run = Effect.fnUntraced(function* (
     // Most back ends never tell, and then there is nothing to race.
     const error = yield* lost === Effect.never ? due : Effect.raceFirst(due, heard)
     if (error !== undefined) return yield* dispatch({ _tag: Calls.verdict(error) ?? "LeaseLost", at: now() })
-    yield* Effect.andThen(tryingAgain.reset, startingOver.reset)
+    for (const { reset } of [tryingAgain, renewingAgain, startingOver]) yield* reset
     yield* dispatch({ _tag: "RenewStarted", at: now() })
   })
 
   /** Short against the time to live however long the outage, so that its end is not slept through. */
   const pauseBriefly = (ttl: number) =>
-    Effect.suspend(() => Effect.raceFirst(tryingAgain.pause, sleepUntil(now() + ttl * renewAfter * renewAfter)))
+    Effect.suspend(() => Effect.raceFirst(renewingAgain.pause, sleepUntil(now() + ttl * renewAfter * renewAfter)))
 
   /**
    * Renewing: until our own deadline. Past it already, as after a suspend, one answer of the registry decides.
@@ -212,10 +215,8 @@ export const run = Effect.fnUntraced(function* (
   })
 
   const life = loop.pipe(
-    Effect.catchCauseIf(
-      (cause) => !Cause.hasInterruptsOnly(cause),
-      (cause) => Effect.andThen(report.died(Cause.pretty(cause)), Effect.fail("died" as const))
-    ),
+    // Also where somebody whom it asked was interrupted; who interrupts the loop itself gets past this.
+    Effect.catchCause((cause) => Effect.andThen(report.died(Cause.pretty(cause)), Effect.fail("died" as const))),
     Effect.retry(restart),
     Effect.catch(() => report.stopped)
   )
@@ -233,7 +234,7 @@ export const run = Effect.fnUntraced(function* (
   /** Serves on while clients hear of the draining; the lease is kept, so that a long wait does not end as an expiry. */
   const linger = (lease: Lease) => {
     const every = Duration.millis(Duration.toMillis(lease.ttl) * renewAfter)
-    const keep = Effect.forever(Effect.andThen(Effect.sleep(every), Effect.ignore(calls.renew(lease))))
+    const keep = Effect.forever(Effect.andThen(Effect.sleep(every), Effect.exit(calls.renew(lease))))
     return Effect.raceFirst(Effect.sleep(wait), keep)
   }
 
