@@ -178,6 +178,41 @@ describe("Kubernetes, credentials", () => {
     })
   )
 
+  it.live("tells no secret of a kubeconfig that is no YAML, nor of a program that prints something else", () =>
+    Effect.gen(function* () {
+      const server = yield* start
+      const { file } = yield* Kubeconfig.folder
+      const broken = [
+        ["token: top-secret", "name: a: b"].join("\n"),
+        "password: *top-secret",
+        "password: !top-secret x"
+      ]
+      for (const text of broken) {
+        const error = yield* Effect.flip(Layer.build(Kubernetes.layer({ kubeconfig: file("config", text) })))
+        assert.notInclude(inspect(error, { depth: 9 }), "top-secret")
+        assert.include(error.message, text.includes("\n") ? "at 2:" : "at 1:")
+      }
+      const kubeconfig = file("config", readFileSync(server.kubeconfig(), "utf8"))
+      const context = yield* Layer.build(Kubernetes.layer({ kubeconfig }))
+      file("config", broken.join("\n"))
+      const one = yield* Effect.provide(follow("orders"), context)
+      const { errors } = yield* one.until((state) => state.errors.length > 0)
+      assert.strictEqual(errors[0]?.reason._tag, "Unreadable")
+      assert.notInclude(inspect(errors, { depth: 9 }), "top-secret")
+      const key = { status: { clientKeyData: { text: "top-secret" } } }
+      for (const [printed, reason] of [
+        ["top-secret", "Unauthenticated"],
+        ['{ "status": "top-secret', "Unauthenticated"],
+        [JSON.stringify(key), "Unreadable"]
+      ] as const) {
+        const args = ["-e", `console.log(${JSON.stringify(printed)})`]
+        const error = yield* failing(server.kubeconfig({ exec: { command: process.execPath, args } }))
+        assert.strictEqual(error.reason._tag, reason)
+        assert.notInclude(inspect(error, { depth: 9 }), "top-secret")
+      }
+    }).pipe(impatient)
+  )
+
   it.live("shows a client certificate, and another one as soon as its files are replaced", () =>
     Effect.gen(function* () {
       const { api, authority, endWatch, kubeconfig } = yield* start

@@ -67,8 +67,16 @@ const Applied = Schema.Struct({
 
 const decodeApplied = Schema.decodeUnknownEffect(Applied)
 
-const unreadable = (what: string) => (cause: unknown) =>
-  new Unreadable({ message: `${what}: ${cause instanceof Error ? cause.message : String(cause)}`, cause })
+/** Where js-yaml stopped. The rest of what it says quotes the file, and with it perhaps a secret. */
+const isNoYaml = Schema.is(Schema.Struct({ mark: Schema.Struct({ line: Schema.Number, column: Schema.Number }) }))
+
+/** What went wrong, in words without secrets. Never a `cause`: it may hold a whole file or the arguments of a program. */
+const problemOf = (cause: unknown): string => {
+  if (isNoYaml(cause)) return `it is no YAML at ${cause.mark.line + 1}:${cause.mark.column + 1}`
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
+const unreadable = (what: string) => (cause: unknown) => new Unreadable({ message: `${what}: ${problemOf(cause)}` })
 
 /** Credentials from there. Fails at once where nothing says which; whether they are good shows when they are used. */
 export const make = Effect.fnUntraced(function* (source: Source) {
@@ -116,15 +124,20 @@ export const make = Effect.fnUntraced(function* (source: Source) {
     yield* Effect.tryPromise({
       try: () => config.applyToHTTPSOptions(options),
       catch: (cause) => {
-        const message = `no credentials for ${cluster.server}: ${cause instanceof Error ? cause.message : String(cause)}`
-        return new Unauthenticated({ message, cause })
+        // V8 quotes what it cannot parse.
+        const isNoJson = cause instanceof SyntaxError
+        const problem = isNoJson ? "what a program or an identity provider gave is no credential" : problemOf(cause)
+        return new Unauthenticated({ message: `no credentials for ${cluster.server}: ${problem}` })
       }
     })
     const {
       auth,
       headers = {},
       ...tls
-    } = yield* Effect.mapError(decodeApplied(options), unreadable("client-node gave unexpected options"))
+    } = yield* Effect.mapError(
+      decodeApplied(options),
+      () => new Unreadable({ message: "client-node gave unexpected options; what it took for a key may be no text" })
+    )
     if (tls.cert !== undefined) yield* notExpired(tls.cert)
     const access: Access = {
       server: cluster.server,
