@@ -163,6 +163,25 @@ describe("Kubernetes, credentials", () => {
     }).pipe(impatient)
   )
 
+  it.live("F-k8s-g: with a credential program too, follows a kubeconfig that was written anew to another server", () =>
+    Effect.gen(function* () {
+      const [first, second] = [yield* start, yield* start]
+      const { file } = yield* Kubeconfig.folder
+      second.api.tokens.clear()
+      const token = rotate(second)
+      first.api.tokens.set(token, "client")
+      const status = JSON.stringify({ status: { token } })
+      const exec = { command: process.execPath, args: ["-e", `console.log(${JSON.stringify(status)})`] }
+      const write = ({ kubeconfig }: KubernetesServer.KubernetesServer) =>
+        file("config", readFileSync(kubeconfig({ exec }), "utf8"))
+      const one = yield* seeing(write(first))
+      yield* first.stop
+      write(second)
+      second.api.write("shop", slice("orders-2", [pod("b", "10.0.0.2")]))
+      yield* one.until(() => one.addresses().some((address) => address.startsWith("10.0.0.2:")))
+    }).pipe(impatient)
+  )
+
   it.live("fails typed where a credential program fails, is missing, or takes too long", () =>
     Effect.gen(function* () {
       const { kubeconfig } = yield* start

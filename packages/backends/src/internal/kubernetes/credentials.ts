@@ -3,7 +3,8 @@
  *
  * `@kubernetes/client-node` reads both, runs credential programs and refreshes logins; it is loaded here and nowhere
  * else, when the first back end is built. Whatever stands in files is read again for each request, so that a rotated
- * token or certificate is used at once; what a program or an identity provider gave is kept until it is refused.
+ * token or certificate is used at once; what a program or an identity provider gave is kept until it is refused or the
+ * kubeconfig says something else.
  */
 import { X509Certificate } from "node:crypto"
 import type { KubeConfig } from "@kubernetes/client-node"
@@ -41,6 +42,12 @@ export interface Transport {
   readonly key: string | undefined
   readonly servername: string | undefined
   readonly rejectUnauthorized: boolean
+}
+
+/** A kubeconfig as it was read, with what client-node has learned by it since. */
+interface Login {
+  readonly text: string
+  readonly config: KubeConfig
 }
 
 /** The credentials of an API server. */
@@ -86,7 +93,7 @@ export const make = Effect.fnUntraced(function* (source: Source) {
     catch: unreadable("@kubernetes/client-node cannot be loaded; is it installed, and Node at least 22.19?")
   })
   const one = yield* Semaphore.make(1)
-  let kept: KubeConfig | undefined
+  let kept: Login | undefined
 
   const read = Effect.try({
     try: () => {
@@ -101,7 +108,7 @@ export const make = Effect.fnUntraced(function* (source: Source) {
   })
 
   const choose = Effect.gen(function* () {
-    const config = kept ?? (yield* read)
+    const config = yield* read
     const context = config.getContextObject(config.getCurrentContext())
     const cluster = config.getCurrentCluster()
     const user = config.getCurrentUser()
@@ -119,10 +126,12 @@ export const make = Effect.fnUntraced(function* (source: Source) {
 
   const current = Effect.gen(function* () {
     const { cluster, config, user } = yield* choose
-    kept = remembers(user) ? config : undefined
+    const text = config.exportConfig()
+    const login = kept?.text === text ? kept : { text, config }
+    kept = remembers(user) ? login : undefined
     const options = {}
     yield* Effect.tryPromise({
-      try: () => config.applyToHTTPSOptions(options),
+      try: () => login.config.applyToHTTPSOptions(options),
       catch: (cause) => {
         // V8 quotes what it cannot parse.
         const isNoJson = cause instanceof SyntaxError
