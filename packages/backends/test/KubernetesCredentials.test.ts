@@ -182,6 +182,31 @@ describe("Kubernetes, credentials", () => {
     }).pipe(impatient)
   )
 
+  it.live("waits for a credential program that takes longer than the deadline instead of starting another one", () =>
+    Effect.gen(function* () {
+      const server = yield* start
+      const { file, path } = yield* Kubeconfig.folder
+      const token = rotate(server)
+      const program = file(
+        "program.cjs",
+        `const fs = require("fs")
+        fs.appendFileSync("${path}/runs", "run ")
+        setInterval(() => {
+          if (!fs.existsSync("${path}")) process.exit(1)
+          if (!fs.existsSync("${path}/go")) return
+          console.log(JSON.stringify({ status: { token: "${token}" } }))
+          process.exit(0)
+        }, 10)`
+      )
+      const one = yield* orders(server.kubeconfig({ exec: { command: process.execPath, args: [program] } }))
+      const { errors } = yield* one.until((state) => state.errors.length >= 3)
+      assert.deepStrictEqual([...new Set(errors.map(({ reason }) => reason._tag))], ["TimedOut"])
+      file("go", "")
+      yield* one.until(({ isLive }) => isLive)
+      assert.strictEqual(readFileSync(`${path}/runs`, "utf8"), "run ")
+    }).pipe(impatient, Effect.provideService(Policy.OpenDeadline, Duration.millis(200)))
+  )
+
   it.live("fails typed where a credential program fails, is missing, or takes too long", () =>
     Effect.gen(function* () {
       const { kubeconfig } = yield* start

@@ -13,7 +13,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
-import * as Semaphore from "effect/Semaphore"
 import * as Policy from "@muster/core/Policy"
 import { TimedOut, Unauthenticated, Unreadable } from "@muster/core/RegistryError"
 
@@ -47,7 +46,9 @@ export interface Transport {
 /** A kubeconfig as it was read, with what client-node has learned by it since. */
 interface Login {
   readonly text: string
-  readonly config: KubeConfig
+  /** What client-node puts into the options of a request. A program that runs is waited for by all who ask. */
+  readonly options: () => Promise<unknown>
+  readonly isRunning: () => boolean
 }
 
 /** The credentials of an API server. */
@@ -55,7 +56,7 @@ export interface Credentials {
   /** The namespace of the context or of the pod. */
   readonly namespace: string | undefined
   readonly access: Effect.Effect<Access, Unreadable | Unauthenticated | TimedOut>
-  /** Nothing that was remembered is used again. */
+  /** Nothing that was remembered is used again. A program that runs gives something newer than that. */
   readonly forget: Effect.Effect<void>
 }
 
@@ -92,7 +93,6 @@ export const make = Effect.fnUntraced(function* (source: Source) {
     try: () => import("@kubernetes/client-node"),
     catch: unreadable("@kubernetes/client-node cannot be loaded; is it installed, and Node at least 22.19?")
   })
-  const one = yield* Semaphore.make(1)
   let kept: Login | undefined
 
   const read = Effect.try({
@@ -127,11 +127,10 @@ export const make = Effect.fnUntraced(function* (source: Source) {
   const current = Effect.gen(function* () {
     const { cluster, config, user } = yield* choose
     const text = config.exportConfig()
-    const login = kept?.text === text ? kept : { text, config }
+    const login = kept?.text === text ? kept : makeLogin(text, config)
     kept = remembers(user) ? login : undefined
-    const options = {}
-    yield* Effect.tryPromise({
-      try: () => login.config.applyToHTTPSOptions(options),
+    const options = yield* Effect.tryPromise({
+      try: login.options,
       catch: (cause) => {
         // V8 quotes what it cannot parse.
         const isNoJson = cause instanceof SyntaxError
@@ -164,7 +163,7 @@ export const make = Effect.fnUntraced(function* (source: Source) {
   })
 
   const forget = Effect.sync(() => {
-    kept = undefined
+    if (kept?.isRunning() === false) kept = undefined
   })
 
   const { namespace } = yield* choose
@@ -173,18 +172,33 @@ export const make = Effect.fnUntraced(function* (source: Source) {
     access: current.pipe(
       Effect.timeoutOrElse({
         duration: patience,
-        orElse: () =>
-          Effect.andThen(
-            forget,
-            Effect.fail(new TimedOut({ message: `the credentials took longer than ${Duration.format(patience)}` }))
-          )
-      }),
-      one.withPermits(1)
+        orElse: () => {
+          const message = `the credentials took longer than ${Duration.format(patience)}; they are waited for`
+          return Effect.fail(new TimedOut({ message }))
+        }
+      })
     ),
     forget
   }
   return self
 })
+
+const makeLogin = (text: string, config: KubeConfig): Login => {
+  let running: Promise<unknown> | undefined
+  const run = async () => {
+    const options = {}
+    await config.applyToHTTPSOptions(options)
+    return options
+  }
+  return {
+    text,
+    options: () =>
+      (running ??= run().finally(() => {
+        running = undefined
+      })),
+    isRunning: () => running !== undefined
+  }
+}
 
 /** Files with a token often end in a line break, which no header may have. */
 const headersOf = (headers: Readonly<Record<string, string>>, auth: string | undefined) => {
