@@ -163,6 +163,50 @@ describe("Kubernetes, credentials", () => {
     }).pipe(impatient)
   )
 
+  it.live("F-k8s-g: with a credential program too, follows a kubeconfig that was written anew to another server", () =>
+    Effect.gen(function* () {
+      const [first, second] = [yield* start, yield* start]
+      const { file } = yield* Kubeconfig.folder
+      second.api.tokens.clear()
+      const token = rotate(second)
+      first.api.tokens.set(token, "client")
+      const status = JSON.stringify({ status: { token } })
+      const exec = { command: process.execPath, args: ["-e", `console.log(${JSON.stringify(status)})`] }
+      const write = ({ kubeconfig }: KubernetesServer.KubernetesServer) =>
+        file("config", readFileSync(kubeconfig({ exec }), "utf8"))
+      const one = yield* seeing(write(first))
+      yield* first.stop
+      write(second)
+      second.api.write("shop", slice("orders-2", [pod("b", "10.0.0.2")]))
+      yield* one.until(() => one.addresses().some((address) => address.startsWith("10.0.0.2:")))
+    }).pipe(impatient)
+  )
+
+  it.live("waits for a credential program that takes longer than the deadline instead of starting another one", () =>
+    Effect.gen(function* () {
+      const server = yield* start
+      const { file, path } = yield* Kubeconfig.folder
+      const token = rotate(server)
+      const program = file(
+        "program.cjs",
+        `const fs = require("fs")
+        fs.appendFileSync("${path}/runs", "run ")
+        setInterval(() => {
+          if (!fs.existsSync("${path}")) process.exit(1)
+          if (!fs.existsSync("${path}/go")) return
+          console.log(JSON.stringify({ status: { token: "${token}" } }))
+          process.exit(0)
+        }, 10)`
+      )
+      const one = yield* orders(server.kubeconfig({ exec: { command: process.execPath, args: [program] } }))
+      const { errors } = yield* one.until((state) => state.errors.length >= 3)
+      assert.deepStrictEqual([...new Set(errors.map(({ reason }) => reason._tag))], ["TimedOut"])
+      file("go", "")
+      yield* one.until(({ isLive }) => isLive)
+      assert.strictEqual(readFileSync(`${path}/runs`, "utf8"), "run ")
+    }).pipe(impatient, Effect.provideService(Policy.OpenDeadline, Duration.millis(200)))
+  )
+
   it.live("fails typed where a credential program fails, is missing, or takes too long", () =>
     Effect.gen(function* () {
       const { kubeconfig } = yield* start
@@ -176,6 +220,41 @@ describe("Kubernetes, credentials", () => {
       )
       assert.strictEqual(slow.reason._tag, "TimedOut")
     })
+  )
+
+  it.live("tells no secret of a kubeconfig that is no YAML, nor of a program that prints something else", () =>
+    Effect.gen(function* () {
+      const server = yield* start
+      const { file } = yield* Kubeconfig.folder
+      const broken = [
+        ["token: top-secret", "name: a: b"].join("\n"),
+        "password: *top-secret",
+        "password: !top-secret x"
+      ]
+      for (const text of broken) {
+        const error = yield* Effect.flip(Layer.build(Kubernetes.layer({ kubeconfig: file("config", text) })))
+        assert.notInclude(inspect(error, { depth: 9 }), "top-secret")
+        assert.include(error.message, text.includes("\n") ? "at 2:" : "at 1:")
+      }
+      const kubeconfig = file("config", readFileSync(server.kubeconfig(), "utf8"))
+      const context = yield* Layer.build(Kubernetes.layer({ kubeconfig }))
+      file("config", broken.join("\n"))
+      const one = yield* Effect.provide(follow("orders"), context)
+      const { errors } = yield* one.until((state) => state.errors.length > 0)
+      assert.strictEqual(errors[0]?.reason._tag, "Unreadable")
+      assert.notInclude(inspect(errors, { depth: 9 }), "top-secret")
+      const key = { status: { clientKeyData: { text: "top-secret" } } }
+      for (const [printed, reason] of [
+        ["top-secret", "Unauthenticated"],
+        ['{ "status": "top-secret', "Unauthenticated"],
+        [JSON.stringify(key), "Unreadable"]
+      ] as const) {
+        const args = ["-e", `console.log(${JSON.stringify(printed)})`]
+        const error = yield* failing(server.kubeconfig({ exec: { command: process.execPath, args } }))
+        assert.strictEqual(error.reason._tag, reason)
+        assert.notInclude(inspect(error, { depth: 9 }), "top-secret")
+      }
+    }).pipe(impatient)
   )
 
   it.live("shows a client certificate, and another one as soon as its files are replaced", () =>

@@ -301,6 +301,28 @@ describe("Kubernetes, slices", () => {
     assert.deepStrictEqual(dates(), ["a 0", "b 700"])
   })
 
+  it("keeps the view of a service that nobody watches for as long as the service has a slice, and no longer", () => {
+    const inventory = Inventory.make()
+    let views = 0
+    const acquire = () =>
+      inventory.acquire(orders, "orders", 0, () => ServiceView.make(orders, undefined, `test-${++views}`, 1000))
+    const first = acquire()
+    inventory.replace([read("1", [pod("a", "10.0.0.1")])], 100)
+    inventory.release(orders, "orders")
+    assert.strictEqual(acquire(), first)
+    inventory.remove("s", 200)
+    inventory.put(read("2", [pod("a", "10.0.0.1")]), 300)
+    assert.strictEqual(acquire(), first)
+    for (const _ of ["one watcher", "the other"]) inventory.release(orders, "orders")
+    inventory.remove("s", 400)
+    inventory.put(read("3", [pod("a", "10.0.0.1")]), 500)
+    assert.notStrictEqual(acquire(), first)
+    inventory.release(orders, "orders")
+    inventory.replace([], 600)
+    acquire()
+    assert.strictEqual(views, 3)
+  })
+
   it("tells nothing when a slice changes in nothing that matters, or is told again", () => {
     const service = follow()
     service.put(slice("s", [pod("a", "10.0.0.1"), pod("b", "10.0.0.2", notReady)]))

@@ -3,7 +3,8 @@
  *
  * `@kubernetes/client-node` reads both, runs credential programs and refreshes logins; it is loaded here and nowhere
  * else, when the first back end is built. Whatever stands in files is read again for each request, so that a rotated
- * token or certificate is used at once; what a program or an identity provider gave is kept until it is refused.
+ * token or certificate is used at once; what a program or an identity provider gave is kept until it is refused or the
+ * kubeconfig says something else.
  */
 import { X509Certificate } from "node:crypto"
 import type { KubeConfig } from "@kubernetes/client-node"
@@ -12,7 +13,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
-import * as Semaphore from "effect/Semaphore"
 import * as Policy from "@muster/core/Policy"
 import { TimedOut, Unauthenticated, Unreadable } from "@muster/core/RegistryError"
 
@@ -43,12 +43,20 @@ export interface Transport {
   readonly rejectUnauthorized: boolean
 }
 
+/** A kubeconfig as it was read, with what client-node has learned by it since. */
+interface Login {
+  readonly text: string
+  /** What client-node puts into the options of a request. A program that runs is waited for by all who ask. */
+  readonly options: () => Promise<unknown>
+  readonly isRunning: () => boolean
+}
+
 /** The credentials of an API server. */
 export interface Credentials {
   /** The namespace of the context or of the pod. */
   readonly namespace: string | undefined
   readonly access: Effect.Effect<Access, Unreadable | Unauthenticated | TimedOut>
-  /** Nothing that was remembered is used again. */
+  /** Nothing that was remembered is used again. A program that runs gives something newer than that. */
   readonly forget: Effect.Effect<void>
 }
 
@@ -67,8 +75,16 @@ const Applied = Schema.Struct({
 
 const decodeApplied = Schema.decodeUnknownEffect(Applied)
 
-const unreadable = (what: string) => (cause: unknown) =>
-  new Unreadable({ message: `${what}: ${cause instanceof Error ? cause.message : String(cause)}`, cause })
+/** Where js-yaml stopped. The rest of what it says quotes the file, and with it perhaps a secret. */
+const isNoYaml = Schema.is(Schema.Struct({ mark: Schema.Struct({ line: Schema.Number, column: Schema.Number }) }))
+
+/** What went wrong, in words without secrets. Never a `cause`: it may hold a whole file or the arguments of a program. */
+const problemOf = (cause: unknown): string => {
+  if (isNoYaml(cause)) return `it is no YAML at ${cause.mark.line + 1}:${cause.mark.column + 1}`
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
+const unreadable = (what: string) => (cause: unknown) => new Unreadable({ message: `${what}: ${problemOf(cause)}` })
 
 /** Credentials from there. Fails at once where nothing says which; whether they are good shows when they are used. */
 export const make = Effect.fnUntraced(function* (source: Source) {
@@ -77,8 +93,7 @@ export const make = Effect.fnUntraced(function* (source: Source) {
     try: () => import("@kubernetes/client-node"),
     catch: unreadable("@kubernetes/client-node cannot be loaded; is it installed, and Node at least 22.19?")
   })
-  const one = yield* Semaphore.make(1)
-  let kept: KubeConfig | undefined
+  let kept: Login | undefined
 
   const read = Effect.try({
     try: () => {
@@ -93,7 +108,7 @@ export const make = Effect.fnUntraced(function* (source: Source) {
   })
 
   const choose = Effect.gen(function* () {
-    const config = kept ?? (yield* read)
+    const config = yield* read
     const context = config.getContextObject(config.getCurrentContext())
     const cluster = config.getCurrentCluster()
     const user = config.getCurrentUser()
@@ -111,20 +126,26 @@ export const make = Effect.fnUntraced(function* (source: Source) {
 
   const current = Effect.gen(function* () {
     const { cluster, config, user } = yield* choose
-    kept = remembers(user) ? config : undefined
-    const options = {}
-    yield* Effect.tryPromise({
-      try: () => config.applyToHTTPSOptions(options),
+    const text = config.exportConfig()
+    const login = kept?.text === text ? kept : makeLogin(text, config)
+    kept = remembers(user) ? login : undefined
+    const options = yield* Effect.tryPromise({
+      try: login.options,
       catch: (cause) => {
-        const message = `no credentials for ${cluster.server}: ${cause instanceof Error ? cause.message : String(cause)}`
-        return new Unauthenticated({ message, cause })
+        // V8 quotes what it cannot parse.
+        const isNoJson = cause instanceof SyntaxError
+        const problem = isNoJson ? "what a program or an identity provider gave is no credential" : problemOf(cause)
+        return new Unauthenticated({ message: `no credentials for ${cluster.server}: ${problem}` })
       }
     })
     const {
       auth,
       headers = {},
       ...tls
-    } = yield* Effect.mapError(decodeApplied(options), unreadable("client-node gave unexpected options"))
+    } = yield* Effect.mapError(
+      decodeApplied(options),
+      () => new Unreadable({ message: "client-node gave unexpected options; what it took for a key may be no text" })
+    )
     if (tls.cert !== undefined) yield* notExpired(tls.cert)
     const access: Access = {
       server: cluster.server,
@@ -142,7 +163,7 @@ export const make = Effect.fnUntraced(function* (source: Source) {
   })
 
   const forget = Effect.sync(() => {
-    kept = undefined
+    if (kept?.isRunning() === false) kept = undefined
   })
 
   const { namespace } = yield* choose
@@ -151,18 +172,33 @@ export const make = Effect.fnUntraced(function* (source: Source) {
     access: current.pipe(
       Effect.timeoutOrElse({
         duration: patience,
-        orElse: () =>
-          Effect.andThen(
-            forget,
-            Effect.fail(new TimedOut({ message: `the credentials took longer than ${Duration.format(patience)}` }))
-          )
-      }),
-      one.withPermits(1)
+        orElse: () => {
+          const message = `the credentials took longer than ${Duration.format(patience)}; they are waited for`
+          return Effect.fail(new TimedOut({ message }))
+        }
+      })
     ),
     forget
   }
   return self
 })
+
+const makeLogin = (text: string, config: KubeConfig): Login => {
+  let running: Promise<unknown> | undefined
+  const run = async () => {
+    const options = {}
+    await config.applyToHTTPSOptions(options)
+    return options
+  }
+  return {
+    text,
+    options: () =>
+      (running ??= run().finally(() => {
+        running = undefined
+      })),
+    isRunning: () => running !== undefined
+  }
+}
 
 /** Files with a token often end in a line break, which no header may have. */
 const headersOf = (headers: Readonly<Record<string, string>>, auth: string | undefined) => {

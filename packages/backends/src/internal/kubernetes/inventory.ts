@@ -62,9 +62,18 @@ export const make = (): Inventory => {
     else slices.set(uid, slice)
   }
 
+  /** Forgets the views that nobody watches, of a Service that has no slice. */
+  const forget = (service: string) => {
+    const named = views.get(service)
+    if (named === undefined || byService.has(service)) return
+    for (const [name, { watchers }] of named) if (watchers === 0) named.delete(name)
+    if (named.size === 0) views.delete(service)
+  }
+
   const tell = (changes: ReadonlyMap<string, Slices>, at: number) => {
     for (const [service, changed] of changes) {
       for (const { view } of views.get(service)?.values() ?? []) view.update(changed, at)
+      forget(service)
     }
   }
 
@@ -113,11 +122,9 @@ export const make = (): Inventory => {
       return watched.view
     },
     release: (name, service) => {
-      const named = views.get(service)
-      const watched = named?.get(name)
-      if (named === undefined || watched === undefined || --watched.watchers > 0 || byService.has(service)) return
-      named.delete(name)
-      if (named.size === 0) views.delete(service)
+      const watched = views.get(service)?.get(name)
+      if (watched !== undefined) watched.watchers--
+      forget(service)
     },
     wake: () => {
       for (const named of views.values()) for (const { view } of named.values()) view.notice.notify()
