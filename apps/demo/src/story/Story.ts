@@ -82,9 +82,10 @@ const play = Effect.fnUntraced(function* (script: Script, telling: Telling.Telli
   const servers = yield* Fleet.make({ service, registry: registry.serverTarget ?? registry.target, folder })
   const fleet: Fleet.Fleet = registry.attend === undefined ? servers : yield* registry.attend(servers)
   const attempt = breaks === "failed" ? yield* impatient : yield* Policy.Attempt
+  const massRemoval = breaks === "removedWhileServing" ? yield* gullible : yield* Policy.MassRemoval
 
   const evidence: Evidence = new Evidence((address) => view.nameOf(address))
-  const view: View = new View(yield* Policy.MassRemoval, () => performance.now(), {
+  const view: View = new View(massRemoval, () => performance.now(), {
     tell: telling.happened,
     seen: (before, after) => {
       for (const id of before.keys()) if (!after.has(id) && fleet.isServing(id)) evidence.removedWhileServing++
@@ -122,7 +123,10 @@ const play = Effect.fnUntraced(function* (script: Script, telling: Telling.Telli
       until(() => evidence.isComplete),
       grace
     )
-  }).pipe(Effect.provide(Customer.layer(registry.resolver ?? Backend.resolver(registry.target), view)))
+  }).pipe(
+    Effect.provide(Customer.layer(registry.resolver ?? Backend.resolver(registry.target), view)),
+    Effect.provideService(Policy.MassRemoval, massRemoval)
+  )
   evidence.close()
 
   const { phases, lostInKill, problems, removedWhileServing } = evidence
@@ -148,6 +152,9 @@ const stopwatch = () => {
 
 /** A client that never tries again. */
 const impatient = Effect.map(Policy.Attempt, (attempt) => ({ ...attempt, attempts: 1 }))
+
+/** A client that believes whatever the registry takes away. */
+const gullible = Effect.map(Policy.MassRemoval, (massRemoval) => ({ ...massRemoval, window: Duration.zero }))
 
 /** Takes a server that serves off the registry: claims its id as a later process would, and gives it back. */
 const expel = (endpoint: Endpoint | undefined, target: string) =>
