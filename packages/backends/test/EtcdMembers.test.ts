@@ -66,6 +66,11 @@ describe.skipIf(EtcdServer.isMissing)("an etcd of three", () => {
             // go with for up to a sixth of its time.
             const [renewed] = yield* timed(client.registry.renew(lease))
             assert.isBelow(renewed, limit / 2)
+            const leases = yield* Effect.forEach([1, 2, 3, 4, 5], (m) =>
+              client.registry.register(instance(10 * n + m + 10), long)
+            )
+            const [all] = yield* timed(Effect.forEach(leases, client.registry.renew, { concurrency: "unbounded" }))
+            assert.isBelow(all, limit)
             const [updated] = yield* timed(Effect.replicateEffect(client.registry.update(lease, instance(n)), 5))
             assert.isBelow(updated, limit)
           })
