@@ -43,7 +43,7 @@ export const make =
         const attempt = Attempt.pick(roster, now, random, true, before)
         if (attempt === undefined) return -1
         attempts[flight] = attempt
-        return serverOf(attempt.endpoint)
+        return serverOf(attempt.member.endpoint)
       },
       settle: (flight, _server, code, _elapsed, now) => {
         const attempt = attempts[flight]

@@ -6,7 +6,6 @@
  * an attempt costs one small object and no event.
  */
 import * as Candidates from "./Candidates.ts"
-import type { Endpoint } from "./Endpoint.ts"
 import * as Health from "./Health.ts"
 import * as Load from "./Load.ts"
 import * as Outcome from "./Outcome.ts"
@@ -23,8 +22,6 @@ import * as Zones from "./Zones.ts"
 export interface Attempt {
   readonly member: Roster.Member
   readonly slot: number
-  /** As it was when it was chosen. */
-  readonly endpoint: Endpoint
   readonly startedAt: number
   /** Whether this request finds out if an ejected instance is well again. */
   readonly isProbe: boolean
@@ -104,13 +101,12 @@ export const end = (self: Roster.Roster, attempt: Attempt): void => {
 const begin = (self: Roster.Roster, slot: number, now: number, isProbe: boolean): Attempt => {
   Load.start(self.load, slot)
   Recent.made(self.load.recent, slot, now)
-  return make(self.bySlot[slot], slot, self.endpoints[slot], now, isProbe)
+  return make(self.bySlot[slot], slot, now, isProbe)
 }
 
-const make = <M, E, T>(member: M, slot: number, endpoint: E, startedAt: T, isProbe: boolean) => ({
+const make = <M, T>(member: M, slot: number, startedAt: T, isProbe: boolean) => ({
   member,
   slot,
-  endpoint,
   startedAt,
   isProbe,
   outcome: undefined,
@@ -122,7 +118,7 @@ const make = <M, E, T>(member: M, slot: number, endpoint: E, startedAt: T, isPro
  * instances that missed the cache twice and took a quarter of a pick. One attempt that holds nothing, and that is kept,
  * teaches it to look no more.
  */
-make.nothing = make(undefined, 0, undefined, undefined, false)
+make.nothing = make(undefined, 0, undefined, false)
 
 /** Sends the request to an instance that has been out for long enough. */
 const probe = (self: Roster.Roster, now: number, repeatable: boolean): Attempt | undefined => {

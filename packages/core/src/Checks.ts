@@ -44,8 +44,7 @@ const isDoubtful = (
 export const start = (self: Roster.Roster, member: Roster.Member, now: number): Attempt.Attempt => {
   const isProbe = !Health.isInUse(member.health)
   if (isProbe) Roster.dispatch(self, member, { _tag: "ProbeStarted", at: now })
-  const { endpoint, slot } = member
-  return { member, slot, endpoint, startedAt: now, isProbe, outcome: undefined, ended: true }
+  return { member, slot: member.slot, startedAt: now, isProbe, outcome: undefined, ended: true }
 }
 
 /**

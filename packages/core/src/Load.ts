@@ -54,13 +54,16 @@ export interface Options {
  */
 export interface Load {
   readonly options: Options
-  /** What every pick and every answer needs: one cache line for each slot. */
+  /** What every pick and every answer needs: six cells for each slot, so that those of ten thousand fit a cache. */
   hot: Float64Array
   /** What only those need that are not well, warm and known. */
   cold: Float64Array
   readonly free: Array<number>
   /** The last choices. */
   readonly recent: Recent.Recent
+  /** 1 / `tau` and 1 / `memory`: to multiply is cheaper than to divide. */
+  readonly perTau: number
+  readonly leastGain: number
   slots: number
   /** By slot: a number that every client derives from the instance in the same way. */
   readonly seeds: Array<number>
@@ -82,19 +85,30 @@ export interface Load {
   grownAt: number
 }
 
-const hotStride = 8
+const hotStride = 6
 /** The latency to expect; not positive until it is known, then less what was seen so far. */
 const expected = 0
 const updatedAt = 1
-const inFlight = 2
-const weight = 3
-/** A sum of marks; 0 for an instance of which nothing else has to be known. */
-const marks = 4
+/** Its weight; 0 where there is more to know of it, which is in the cold cells. */
+const plainWeight = 2
+const inFlight = 3
 /** How many are usually in flight. */
-const usual = 5
+const usual = 4
+const windowRequests = 5
+
+const coldStride = 10
+const failing = 0
+const windowFailures = 1
+const streak = 2
+const unanswered = 3
+const pushedBackUntil = 4
+const warmAt = 5
+const warmRate = 6
 /** How many times it answered. */
-const answers = 6
-const windowRequests = 7
+const answers = 7
+const weight = 8
+/** A sum of those that follow; 0 for an instance of which nothing else has to be known. */
+const marks = 9
 
 /** Some of its latest requests went wrong. */
 const troubled = 1
@@ -106,15 +120,6 @@ const watched = 8
 const gone = 16
 /** It has not answered `memory` times yet. */
 const young = 32
-
-const coldStride = 8
-const failing = 0
-const windowFailures = 1
-const streak = 2
-const unanswered = 3
-const pushedBackUntil = 4
-const warmAt = 5
-const warmRate = 6
 
 /**
  * Room for instances, without any.
@@ -128,6 +133,8 @@ export const make = (options: Options): Load => ({
   cold: new Float64Array(16 * coldStride),
   free: [],
   recent: Recent.make(),
+  perTau: 1 / options.tau,
+  leastGain: 1 / options.memory,
   slots: 0,
   seeds: [],
   version: 0,
@@ -186,9 +193,11 @@ export const leave = (self: Load, slot: number): void => {
  * @since 0.1.0
  */
 export const weigh = (self: Load, slot: number, to: number): void => {
-  self.totalWeight += to - self.hot[slot * hotStride + weight]
-  self.hot[slot * hotStride + weight] = to
+  const cell = slot * coldStride + weight
+  self.totalWeight += to - self.cold[cell]
+  self.cold[cell] = to
   self.version++
+  sumUp(self, slot)
 }
 
 /**
@@ -200,13 +209,13 @@ export const weigh = (self: Load, slot: number, to: number): void => {
 export const watch = (self: Load, slot: number, on: boolean): void => mark(self, slot, watched, on)
 
 /**
- * Whether nothing is to be known of an instance but its latency and its requests: it is well and warm, nobody watches
- * it, and it has not left.
+ * Whether nothing is to be known of an instance but its weight, its latency and its requests: it is well and warm, nobody
+ * watches it, and it has not left. Not so for one without weight.
  *
  * @category getters
  * @since 0.1.0
  */
-export const isPlain = (self: Load, slot: number): boolean => self.hot[slot * hotStride + marks] === 0
+export const isPlain = (self: Load, slot: number): boolean => self.hot[slot * hotStride + plainWeight] > 0
 
 /**
  * Whether somebody wants to look at each outcome of an instance.
@@ -217,11 +226,19 @@ export const isPlain = (self: Load, slot: number): boolean => self.hot[slot * ho
 export const isWatched = (self: Load, slot: number): boolean => has(self, slot, watched)
 
 const mark = (self: Load, slot: number, bit: number, on: boolean): void => {
-  const cell = slot * hotStride + marks
-  self.hot[cell] = on ? self.hot[cell] | bit : self.hot[cell] & ~bit
+  const cell = slot * coldStride + marks
+  self.cold[cell] = on ? self.cold[cell] | bit : self.cold[cell] & ~bit
+  sumUp(self, slot)
 }
 
-const has = (self: Load, slot: number, bit: number): boolean => (self.hot[slot * hotStride + marks] & bit) !== 0
+/** Says in one hot cell what two cold ones say. */
+const sumUp = ({ cold, hot }: Load, slot: number): void => {
+  const base = slot * coldStride
+  hot[slot * hotStride + plainWeight] = cold[base + marks] === 0 ? cold[base + weight] : 0
+}
+
+const has = (self: Load, slot: number, bit: number): boolean =>
+  !isPlain(self, slot) && (self.cold[slot * coldStride + marks] & bit) !== 0
 
 /**
  * One more request in flight.
@@ -260,12 +277,12 @@ export const end = (self: Load, slot: number): void => {
  * @since 0.1.0
  */
 export const record = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): void => {
-  const { hot, options } = self
+  const { hot, leastGain, perTau } = self
   const base = slot * hotStride
   const answered = outcome._tag === "Succeeded"
   if (answered) observe(self, base, now)
-  const gain = Math.max(1 - decay((now - hot[base + updatedAt]) / options.tau), 1 / options.memory)
-  if (!answered || hot[base + marks] > 0) return recordClosely(self, slot, outcome, elapsed, now)
+  const gain = Math.max(1 - decay((now - hot[base + updatedAt]) * perTau), leastGain)
+  if (!answered || hot[base + plainWeight] === 0) return recordClosely(self, slot, outcome, elapsed, now)
   hot[base + expected] += (elapsed - hot[base + expected]) * gain
   hot[base + usual] += (Math.max(0, hot[base + inFlight] - 1) - hot[base + usual]) * gain
   hot[base + updatedAt] = now
@@ -277,7 +294,7 @@ const recordClosely = (self: Load, slot: number, outcome: Outcome, elapsed: numb
   const base = slot * hotStride
   const since = now - hot[base + updatedAt]
   const before = hot[base + expected]
-  const kept = decay(since / tauOf(self, base))
+  const kept = decay(since / tauOf(self, slot))
   const answered = outcome._tag === "Succeeded"
   const after = answered
     ? averaged(self, slot, before, kept, elapsed)
@@ -297,8 +314,8 @@ const recordClosely = (self: Load, slot: number, outcome: Outcome, elapsed: numb
  * more, because a lucky first answer would attract what a cold or just restored instance cannot bear.
  */
 const averaged = (self: Load, slot: number, before: number, kept: number, elapsed: number): number => {
-  const { hot, options } = self
-  const count = ++hot[slot * hotStride + answers]
+  const { cold, options } = self
+  const count = ++cold[slot * coldStride + answers]
   if (count > options.memory) return before + (elapsed - before) * Math.max(1 - kept, 1 / options.memory)
   const prior = self.typical > 0 ? priorAnswers : 0
   const mean = before === 0 ? (prior > 0 ? self.typical : elapsed) : Math.abs(before)
@@ -368,7 +385,7 @@ const forgive = (self: Load, slot: number, now: number): void => {
   }
   if (self.cold[base + pushedBackUntil] <= now) mark(self, slot, pushedBack, false)
   if (self.cold[base + warmAt] <= now) mark(self, slot, warming, false)
-  if (self.hot[slot * hotStride + answers] > self.options.memory) mark(self, slot, young, false)
+  if (self.cold[base + answers] > self.options.memory) mark(self, slot, young, false)
 }
 
 /** A failure rate that changes no choice. */
@@ -418,7 +435,7 @@ export const pardon = (self: Load, slot: number, elapsed: number, now: number): 
   self.hot[base + expected] = 0
   findTypical(self, now)
   self.hot[base + expected] = -Math.max(elapsed, self.typical)
-  self.hot[base + answers] = 1
+  self.cold[slot * coldStride + answers] = 1
   self.hot[base + windowRequests] = 0
   self.cold.fill(0, slot * coldStride, slot * coldStride + pushedBackUntil + 1)
   mark(self, slot, troubled + pushedBack, false)
@@ -486,19 +503,20 @@ export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * ho
  * @since 0.1.0
  */
 export const compare = (self: Load, one: number, other: number, now: number): Float64Array => {
-  const { hot, inFlight: ofAll, options, totalWeight } = self
+  const { hot, inFlight: ofAll, options, perTau, totalWeight } = self
   const first = one * hotStride
   const second = other * hotStride
-  const latency = options.jitter + hot[first + expected] * decay((now - hot[first + updatedAt]) / options.tau)
-  const rivals = options.jitter + hot[second + expected] * decay((now - hot[second + updatedAt]) / options.tau)
-  const arePlain = hot[first + marks] + hot[second + marks] === 0
-  if (!arePlain || totalWeight === 0) return compareClosely(self, one, other, now)
+  const latency = options.jitter + hot[first + expected] * decay((now - hot[first + updatedAt]) * perTau)
+  const rivals = options.jitter + hot[second + expected] * decay((now - hot[second + updatedAt]) * perTau)
+  const own = hot[first + plainWeight]
+  const rivalsWeight = hot[second + plainWeight]
+  if (own === 0 || rivalsWeight === 0) return compareClosely(self, one, other, now)
   const busy = hot[first + inFlight] + 1
   const rivalsBusy = hot[second + inFlight] + 1
   const limit = 1 + options.noise
   if (latency <= rivals * limit && rivals <= latency * limit) {
-    costs[0] = (busy * totalWeight) / (ofAll * hot[first + weight] + totalWeight)
-    costs[1] = (rivalsBusy * totalWeight) / (ofAll * hot[second + weight] + totalWeight)
+    costs[0] = (busy * totalWeight) / (ofAll * own + totalWeight)
+    costs[1] = (rivalsBusy * totalWeight) / (ofAll * rivalsWeight + totalWeight)
   } else {
     costs[0] = (latency * busy) / (hot[first + usual] + 1)
     costs[1] = (rivals * rivalsBusy) / (hot[second + usual] + 1)
@@ -572,7 +590,7 @@ const expect = (self: Load, one: number, other: number, now: number): void => {
 /** The latency by now; not positive where it is not known. */
 const projected = (self: Load, slot: number, now: number): number => {
   const base = slot * hotStride
-  return self.hot[base + expected] * decay((now - self.hot[base + updatedAt]) / tauOf(self, base))
+  return self.hot[base + expected] * decay((now - self.hot[base + updatedAt]) / tauOf(self, slot))
 }
 
 const guess = (self: Load, ofRival: number, now: number): number => {
@@ -581,23 +599,27 @@ const guess = (self: Load, ofRival: number, now: number): number => {
 }
 
 /** The time constant with which its latency is forgotten. */
-const tauOf = (self: Load, base: number): number =>
-  isUntried(self, base) ? tauOfUntried(self, base) : self.options.tau
+const tauOf = (self: Load, slot: number): number =>
+  isUntried(self, slot) ? tauOfUntried(self, slot) : self.options.tau
 
 /** Whether all that is known of it are a few answers. */
-const isUntried = ({ hot }: Load, base: number): boolean => (hot[base + marks] & (young + troubled)) === young
+const isUntried = ({ cold }: Load, slot: number): boolean =>
+  (cold[slot * coldStride + marks] & (young + troubled)) === young
 
 /**
  * What few answers said is forgotten sooner, so that an instance is not avoided for long because of how it was when it
  * was cold; but not within the next requests, or too many of them would find out how it is now.
  */
-const tauOfUntried = ({ growth, hot, options, requests }: Load, base: number): number => {
+const tauOfUntried = ({ cold, growth, options, requests }: Load, slot: number): number => {
   const soonest = (options.requestsToForget * options.window * growth) / Math.max(requests, growth)
-  return Math.min(options.tau, Math.max(options.tau * (hot[base + answers] / options.memory), soonest))
+  return Math.min(options.tau, Math.max(options.tau * (cold[slot * coldStride + answers] / options.memory), soonest))
 }
 
-/** How many requests an instance of this weight had in flight if all were spread by weight. */
-const fairShare = (self: Load, own: number): number => (own === 0 ? 0 : (self.inFlight * own) / self.totalWeight)
+/** How many requests an instance had in flight if all were spread by weight. */
+const fairShare = (self: Load, slot: number): number => {
+  const own = self.cold[slot * coldStride + weight]
+  return own === 0 ? 0 : (self.inFlight * own) / self.totalWeight
+}
 
 /**
  * How long an answer is thought to take, in milliseconds; what is typical of the others as long as nothing is known.
@@ -620,10 +642,8 @@ export const latency = (self: Load, slot: number, now: number): number => {
  * @since 0.1.0
  */
 export const pressure = (self: Load, slot: number, now: number): number => {
-  const { hot } = self
-  const base = slot * hotStride
-  const busy = (hot[base + inFlight] + 1) / (fairShare(self, hot[base + weight]) + 1)
-  return hot[base + marks] === 0 ? busy : busy * handicap(self, slot, now)
+  const busy = (requestsInFlight(self, slot) + 1) / (fairShare(self, slot) + 1)
+  return isPlain(self, slot) ? busy : busy * handicap(self, slot, now)
 }
 
 /**
@@ -690,7 +710,7 @@ export const heardAt = (self: Load, slot: number): number => self.hot[slot * hot
  * @since 0.1.0
  */
 export const weightOf = (self: Load, slot: number): number =>
-  has(self, slot, gone) ? -1 : self.hot[slot * hotStride + weight]
+  has(self, slot, gone) ? -1 : self.cold[slot * coldStride + weight]
 
 /**
  * How many requests are in flight.
@@ -753,7 +773,7 @@ const findTypical = (self: Load, now: number): void => {
   for (let slot = 0; slot < self.slots; slot += stride) {
     const base = slot * hotStride
     if (self.hot[base + expected] <= 0 || has(self, slot, gone)) continue
-    measured.push(self.hot[base + expected] * decay((now - self.hot[base + updatedAt]) / tauOf(self, base)))
+    measured.push(self.hot[base + expected] * decay((now - self.hot[base + updatedAt]) / tauOf(self, slot)))
   }
   measured.sort((a, b) => a - b)
   self.typical = measured[(measured.length - 1) >> 1] ?? 0

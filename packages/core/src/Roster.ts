@@ -121,8 +121,6 @@ export interface Roster {
   probeAt: number
   lateProbeAt: number
   readonly bySlot: Array<Member>
-  /** By slot: the endpoint of the member. */
-  readonly endpoints: Array<Endpoint>
   /** Who claims an address; the first one is the one that counts. */
   readonly byAddress: Map<string, ReadonlyArray<Member>>
   readonly step: (health: Health.Health, event: Health.Event) => Health.Health
@@ -149,7 +147,6 @@ export const make = (options: Options, emit: (event: Event) => void): Roster => 
   probeAt: Infinity,
   lateProbeAt: Infinity,
   bySlot: [],
-  endpoints: [],
   byAddress: new Map(),
   step: Health.step(options.health),
   emit
@@ -173,8 +170,8 @@ export const size = (self: Roster): number => self.inUse.size + self.ejected.siz
 export const choices = (self: Roster) =>
   Recent.list(self.load.recent).map(({ at, compared, slot }) => ({
     at,
-    endpoint: self.endpoints[slot],
-    compared: compared.map(({ cost, slot }) => ({ endpoint: self.endpoints[slot], cost }))
+    endpoint: self.bySlot[slot].endpoint,
+    compared: compared.map(({ cost, slot }) => ({ endpoint: self.bySlot[slot].endpoint, cost }))
   }))
 
 /**
@@ -233,7 +230,6 @@ const join = (self: Roster, endpoint: Endpoint, startedAt: number, now: number):
   self.members.set(endpoint.id, member)
   self.bySlot[slot] = member
   Zones.locate(self.zones, slot, endpoint.zone)
-  self.endpoints[slot] = endpoint
   Load.watch(self.load, slot, health._tag !== "Healthy")
   if (health._tag === "Warming") warm(self, member, health)
   claim(self, member)
@@ -253,7 +249,6 @@ const leave = (self: Roster, member: Member, now: number): void => {
 const update = (self: Roster, member: Member, endpoint: Endpoint): void => {
   renounce(self, member)
   member.endpoint = endpoint
-  self.endpoints[member.slot] = endpoint
   Load.weigh(self.load, member.slot, endpoint.weight)
   Zones.locate(self.zones, member.slot, endpoint.zone)
   claim(self, member)

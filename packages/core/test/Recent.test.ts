@@ -22,7 +22,7 @@ describe("Recent", () => {
     const choices = Roster.choices(roster)
     assert.deepStrictEqual(
       choices.map(({ at, endpoint }) => [at, endpoint.id]),
-      picks.map((pick, n) => [n + 1, pick?.endpoint.id]).toReversed()
+      picks.map((pick, n) => [n + 1, pick?.member.id]).toReversed()
     )
     for (const choice of choices) assert.deepStrictEqual(names(choice), ["a", "b"])
     for (const { compared, endpoint } of choices) {

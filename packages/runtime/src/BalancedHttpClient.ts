@@ -177,7 +177,7 @@ export const make = Effect.gen(function* () {
       Effect.withFiber((fiber) => {
         const last = lastMade()
         if (last === undefined || made.length >= limits.attempts || Deadline.left(fiber.context) === 0) return result
-        const { id } = last.picked.endpoint
+        const { id } = last.picked.member
         return send(call, made).pipe(
           Effect.tap(() => Effect.logDebug(`answered elsewhere than by ${id}: ${why}`)),
           Effect.catchIf(isNotTried, () => result)

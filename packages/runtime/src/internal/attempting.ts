@@ -42,7 +42,7 @@ export const begin = <A, E, R>(
   resume: (result: Effect.Effect<A, E | BalancerError>) => void
 ): Effect.Effect<void> => {
   const { service } = actor
-  const { endpoint } = picked
+  const { endpoint } = picked.member
   const attempt = attemptOf(actor, picked, deadline.time)
   let isTooLate = false
   let instead: Exit.Exit<never, BalancerError> | undefined

@@ -154,7 +154,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
         if (after.length === 0) RetryBudget.deposit(budget, usedAt)
         const attempt = Attempt.pick(roster, usedAt, random, repeatable, after, key)
         if (attempt !== undefined) {
-          const { id } = attempt.endpoint
+          const { id } = attempt.member
           picks.set(id, (picks.get(id) ?? 0) + 1)
         }
         return attempt
