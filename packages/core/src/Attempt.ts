@@ -56,8 +56,7 @@ export const pick = (
   const from = self.inUse.size > 0 ? Zones.choose(self.zones, self.inUse, random, key) : lastResort(self)
   if (from.size === 0) return undefined
   const slot = self.options.policy(from, self.load, now, random, key)
-  const isFree = !Load.isPushedBack(self.load, slot, now)
-  return begin(self, isFree ? slot : spare(self, from, slot, now, random, key), now, false)
+  return begin(self, Load.isPlain(self.load, slot) ? slot : spare(self, from, slot, now, random, key), now, false)
 }
 
 /**
@@ -152,7 +151,7 @@ const pickElsewhere = (
 const lastResort = ({ ejected, reserve }: Roster.Roster): Candidates.Candidates =>
   reserve.size > 0 ? reserve : ejected
 
-/** Who is asked instead of one that asked to be left alone, unless most of what is asked there fails. */
+/** Who is asked instead if the choice asked to be left alone, unless most of what is asked there fails. */
 const spare = (
   self: Roster.Roster,
   from: Candidates.Candidates,
@@ -161,6 +160,7 @@ const spare = (
   random: () => number,
   key: string | undefined
 ): number => {
+  if (!Load.isPushedBack(self.load, slot, now)) return slot
   const other = choose(self, from, now, random, key, [slot], false)
   if (other !== undefined && Load.failureRate(self.load, other, now) <= 1 / 2) return other
   Recent.uncompared(self.load.recent)

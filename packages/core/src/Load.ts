@@ -223,7 +223,7 @@ export const isPlain = (self: Load, slot: number): boolean => self.hot[slot * ho
  * @category getters
  * @since 0.1.0
  */
-export const isWatched = (self: Load, slot: number): boolean => has(self, slot, watched)
+export const isWatched = (self: Load, slot: number): boolean => !isPlain(self, slot) && has(self, slot, watched)
 
 const mark = (self: Load, slot: number, bit: number, on: boolean): void => {
   const cell = slot * coldStride + marks
@@ -237,8 +237,7 @@ const sumUp = ({ cold, hot }: Load, slot: number): void => {
   hot[slot * hotStride + plainWeight] = cold[base + marks] === 0 ? cold[base + weight] : 0
 }
 
-const has = (self: Load, slot: number, bit: number): boolean =>
-  !isPlain(self, slot) && (self.cold[slot * coldStride + marks] & bit) !== 0
+const has = (self: Load, slot: number, bit: number): boolean => (self.cold[slot * coldStride + marks] & bit) !== 0
 
 /**
  * One more request in flight.
@@ -260,7 +259,7 @@ export const start = (self: Load, slot: number): void => {
 export const end = (self: Load, slot: number): void => {
   const base = slot * hotStride
   self.inFlight--
-  if (--self.hot[base + inFlight] === 0 && has(self, slot, gone)) self.free.push(slot)
+  if (--self.hot[base + inFlight] === 0 && !isPlain(self, slot) && has(self, slot, gone)) self.free.push(slot)
 }
 
 /**
