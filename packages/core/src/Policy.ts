@@ -1,8 +1,9 @@
 /**
  * Every Schedule, time to live, timeout and threshold, each a `Context.Reference` with its default.
  *
- * Override one by providing it to a layer or an effect: `Layer.succeed(Policy.Rewatch, Schedule.recurs(5))`. Nothing
- * else in the code base holds a number of this kind. Durations are measured on the monotonic clock.
+ * Override one by providing it to a layer: `Layer.succeed(Policy.Rewatch, Schedule.recurs(5))`; those that concern single
+ * requests also around these. Nothing else in the code base holds a number of this kind. Durations are measured on the
+ * monotonic clock.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"

@@ -32,9 +32,10 @@ import { type Attempt, Balancer } from "./Balancer.ts"
 import type { BalancerError } from "./BalancerError.ts"
 import * as Deadline from "./Deadline.ts"
 import * as Alarms from "./internal/alarms.ts"
+import * as Given from "./internal/given.ts"
 import * as Hedge from "./internal/hedge.ts"
-import * as HeldResponse from "./internal/heldResponse.ts"
 import * as Exchange from "./internal/httpExchange.ts"
+import * as ServiceResponse from "./internal/serviceResponse.ts"
 
 /**
  * Which hosts are services. Default: those of a single label, which is neither `localhost` nor a number: `orders` is one,
@@ -107,6 +108,9 @@ export const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   const scope = yield* Scope.Scope
   const arm = yield* Alarms.make
+  const given = yield* Given.around(
+    Context.pick(Services, Idempotent, Key, Policy.Attempt, Policy.Hedge, Policy.WaitForInstance)
+  )
 
   /** `asked` is the URL at which the instance was asked. */
   const classify = (exit: Exit.Exit<Response, Failure>, asked: string): Outcome.Outcome => {
@@ -140,7 +144,7 @@ export const make = Effect.gen(function* () {
               const { headers } = response
               const report = Exchange.reportOf(headers)
               if (report !== undefined) attempt.note(report)
-              return HeldResponse.make(response, headers, attempt.hold, arm)
+              return ServiceResponse.make(response, headers, { request, asked }, attempt.hold, arm)
             })
           },
           { classify: (exit) => classify(exit, asked), isRepeatable, isHedge, after: [...made], key }
@@ -202,23 +206,24 @@ export const make = Effect.gen(function* () {
     )
   }
 
+  const execute = (request: Request) =>
+    Effect.withFiber<Response, HttpClientError.HttpClientError>((fiber) => {
+      const target = targetOf(request.url)
+      if (target === undefined || !fiber.getRef(Services)(target.service)) return below.execute(request)
+      const isIdempotent = fiber.getRef(Idempotent) ?? Exchange.isIdempotent(request)
+      const call: Call = {
+        request,
+        target,
+        limits: fiber.getRef(Policy.Attempt),
+        hedge: fiber.getRef(Policy.Hedge),
+        key: fiber.getRef(Key)(request),
+        isRepeatable: isIdempotent && Exchange.isReplayable(request)
+      }
+      return Effect.catchTag(send(call, []), "BalancerError", (error) => Effect.fail(transportError(request, error)))
+    })
+
   return HttpClient.makeWith<HttpClientError.HttpClientError, never, HttpClientError.HttpClientError, never>(
-    Effect.flatMap((request) =>
-      Effect.withFiber((fiber) => {
-        const target = targetOf(request.url)
-        if (target === undefined || !fiber.getRef(Services)(target.service)) return below.execute(request)
-        const isIdempotent = fiber.getRef(Idempotent) ?? Exchange.isIdempotent(request)
-        const call: Call = {
-          request,
-          target,
-          limits: fiber.getRef(Policy.Attempt),
-          hedge: fiber.getRef(Policy.Hedge),
-          key: fiber.getRef(Key)(request),
-          isRepeatable: isIdempotent && Exchange.isReplayable(request)
-        }
-        return Effect.catchTag(send(call, []), "BalancerError", (error) => Effect.fail(transportError(request, error)))
-      })
-    ),
+    (request) => given(Effect.flatMap(request, execute)),
     Effect.succeed
   )
 })

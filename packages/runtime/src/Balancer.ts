@@ -42,6 +42,7 @@ import * as Alarms from "./internal/alarms.ts"
 import * as Attempting from "./internal/attempting.ts"
 import * as Actor from "./internal/balancerActor.ts"
 import * as Report from "./internal/balancerReport.ts"
+import * as Given from "./internal/given.ts"
 import { describe } from "./internal/discoveryReport.ts"
 
 /**
@@ -155,6 +156,7 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
     const make = yield* Actor.factory((event) => Queue.offerUnsafe(heard, event))
     const fork = yield* FiberMap.makeRuntime<never, ServiceName, void>()
     const arm = yield* Alarms.make
+    const given = yield* Given.around(Context.pick(Policy.Attempt, Policy.WaitForInstance))
     const actors = new Map<ServiceName, Actor.BalancerActor>()
 
     // A logger that dies must not end the reports of everybody else.
@@ -206,7 +208,7 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
             return resume(Effect.flatMap(waitFor(actor, patience), () => attempt(true)))
           })
         )
-      return attempt(false)
+      return given(attempt(false))
     }
 
     return Balancer.of({

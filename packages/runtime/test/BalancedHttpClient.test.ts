@@ -1,6 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Fiber, Layer, Stream } from "effect"
-import { HttpBody, HttpClient, HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { Clock, Duration, Effect, Fiber, Layer, Ref, Stream } from "effect"
+import {
+  type Cookies,
+  HttpBody,
+  HttpClient,
+  HttpClientError,
+  HttpClientRequest,
+  type HttpClientResponse
+} from "effect/http"
 import { TestClock } from "effect/testing"
 import { Policy } from "@muster/core"
 import { BalancedHttpClient } from "@muster/runtime"
@@ -96,6 +103,60 @@ describe("BalancedHttpClient", () => {
           )
         }).pipe(Effect.provideService(BalancedHttpClient.Services, (host) => host.endsWith(".shop"))),
       [instance("a", 1, "orders.shop")]
+    )
+  )
+
+  it.effect("minds what its layer was given, unless something else is provided around the request", () => {
+    const { asked, layer } = scripted((port) => (port === 1 ? Effect.never : status(503)))
+    const given = Layer.mergeAll(
+      Layer.succeed(BalancedHttpClient.Services, (host) => host.endsWith(".shop")),
+      Layer.succeed(Policy.Attempt, { deadline: Duration.millis(50), attempts: 1 })
+    )
+    const client = Layer.provide(balanced(layer, [instance("a", 1, "a.shop"), instance("b", 2, "b.shop")]), given)
+    return Effect.gen(function* () {
+      const hanging = yield* Effect.forkChild(Effect.flip(HttpClient.get("http://a.shop/x")))
+      yield* TestClock.adjust("50 millis")
+      const error = balancerError(yield* Fiber.join(hanging))
+      assert.match(error.message, /a \(127\.0\.0\.1:1\) did not answer within 50ms/)
+      yield* HttpClient.get("http://b.shop/x")
+      const otherwise = HttpClient.get("http://b.shop/x").pipe(
+        Effect.provideService(BalancedHttpClient.Services, () => false)
+      )
+      yield* otherwise
+      assert.deepStrictEqual(
+        asked.map(({ url }) => url),
+        ["http://127.0.0.1:1/x", "http://127.0.0.1:2/x", "http://b.shop/x"]
+      )
+    }).pipe(Effect.provide(client))
+  })
+
+  it.effect("its answers are those of the service: redirects lead to it, and its cookies are kept for it", () =>
+    scenario(
+      (_, request) => {
+        const path = new URL(request.url).pathname
+        if (path === "/login") return status(204, { "set-cookie": "session=1; Path=/" })
+        if (path === "/x") return status(302, { location: "/y" })
+        if (path === "/y") return status(307, { location: "http://orders/z" })
+        return Effect.succeed(new Response(request.headers["cookie"]))
+      },
+      (asked) =>
+        Effect.gen(function* () {
+          const jar = yield* Ref.make<ReadonlyArray<Cookies.Cookie>>([])
+          const client = (yield* HttpClient.HttpClient).pipe(
+            HttpClient.withCookiesRef(jar),
+            HttpClient.followRedirects()
+          )
+          yield* client.get("http://orders/login")
+          const answer = yield* client.get("http://orders/x", { headers: { authorization: "mine" } })
+          assert.strictEqual(yield* answer.text, "session=1")
+          assert.deepStrictEqual([answer.request.url, answer.url], ["http://orders/z", "http://orders/z"])
+          assert.deepStrictEqual(
+            asked.map(({ host, url }) => [host, new URL(url).pathname]),
+            ["/login", "/x", "/y", "/z"].map((path) => ["orders", path])
+          )
+          assert.isTrue(asked.slice(1).every(({ authorization }) => authorization === "mine"))
+          assert.strictEqual(yield* requestsInFlight, 0)
+        })
     )
   )
 
