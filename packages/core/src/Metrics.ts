@@ -90,12 +90,15 @@ export const registrationEvents = Metric.counter("muster_registration_events", {
 
 /**
  * Requests by the way they turned out: `succeeded`, `failed`, `refused`, `pushed-back` or `interrupted`, in the
- * attribute `outcome`. Every attempt counts.
+ * attribute `outcome`. Every attempt counts once, when its answer is over: one whose answer broke off has `failed`.
  *
  * @category balancing
  * @since 0.1.0
  */
-export const requests = Metric.counter("muster_requests", { description: "Attempts by outcome", incremental: true })
+export const requests = Metric.counter("muster_requests", {
+  description: "Attempts by outcome, once the answer is over; one that broke off has failed",
+  incremental: true
+})
 
 /**
  * Attempts after the first of a request.

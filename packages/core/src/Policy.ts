@@ -422,6 +422,12 @@ export const EntrySize = Context.Reference<number>("@muster/core/Policy/EntrySiz
 /**
  * One attempt of a request has this deadline; a request has at most this many attempts. Defaults: 2 s, 3.
  *
+ * **Gotchas**
+ *
+ * The deadline runs until the headers of the answer come, and Node sends them with the first byte of the body: a stream
+ * that is quiet at first (server-sent events, streaming RPC) counts as one that hangs. Provide `Duration.infinity` as the
+ * deadline around subscriptions, or let the server send something at once, such as a comment or a heartbeat.
+ *
  * @category balancing
  * @since 0.1.0
  */

@@ -64,6 +64,12 @@ export const Idempotent = Context.Reference<boolean | undefined>("@muster/runtim
 /**
  * Says that the requests of this effect may be executed twice.
  *
+ * **Gotchas**
+ *
+ * A batch of RPCs (`RpcClient.layerProtocolHttp({ batch })`) is one request, which is sent for whoever called first: what
+ * is said of his call is said of all. With `batch`, say it of the client, if it is true of each call:
+ * `transformClient: HttpClient.transformResponse(BalancedHttpClient.idempotent)`.
+ *
  * @category combinators
  * @since 0.1.0
  */
@@ -89,6 +95,11 @@ export const Key = Context.Reference<(request: HttpClientRequest.HttpClientReque
 
 /**
  * Gives all requests of an effect this key.
+ *
+ * **Gotchas**
+ *
+ * A batch of RPCs (`RpcClient.layerProtocolHttp({ batch })`) is one request, and the key of whoever called first is the
+ * key of all. With `batch`, give the client a key, never a single call.
  *
  * @category combinators
  * @since 0.1.0

@@ -1,12 +1,13 @@
 /**
  * Whether anything listens at an endpoint: one TCP connection, opened and closed at once.
  *
- * Only a refused connection is evidence; an address that does not answer in time says nothing.
+ * Only a refused connection is evidence, of a name at each of its addresses; what does not answer in time says nothing.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { Endpoint } from "@muster/core/Endpoint"
 import * as Net from "node:net"
+import { someCode } from "./internal/errorCodes.ts"
 
 /**
  * Tells whether a connection to the endpoint was accepted, refused, or neither within 2 s.
@@ -23,8 +24,8 @@ export const ConnectProbe = Context.Reference<
       (socket) =>
         Effect.callback<"accepted" | "refused" | "unknown">((resume) => {
           socket.once("connect", () => resume(Effect.succeed("accepted")))
-          socket.on("error", (error: NodeJS.ErrnoException) =>
-            resume(Effect.succeed(error.code === "ECONNREFUSED" ? "refused" : "unknown"))
+          socket.on("error", (error) =>
+            resume(Effect.succeed(someCode(error, (code) => code === "ECONNREFUSED") ? "refused" : "unknown"))
           )
         }),
       (socket) => Effect.sync(() => socket.destroy())

@@ -26,6 +26,11 @@ export const Due = Context.Reference<bigint | undefined>("@muster/runtime/Deadli
  * Gives an effect so much time, or what is left of the time that it is part of, and interrupts it afterwards with a
  * `TimeoutError`. Unlike `Effect.timeout` it tells everybody who is asked on the way.
  *
+ * **Gotchas**
+ *
+ * A batch of RPCs (`RpcClient.layerProtocolHttp({ batch })`) is one request, which is sent for whoever called first: his
+ * time ends it for all. With `batch`, bound the attempts of the client (`Policy.Attempt`), never a single call.
+ *
  * @category combinators
  * @since 0.1.0
  */

@@ -69,15 +69,19 @@ const connected = { accepted: Outcome.succeeded, refused: Outcome.refused, unkno
 
 /**
  * Checks with a GET of this path, which is judged like the answer to any request: by its status. With the `HttpClient`
- * that it is provided with, which should not be a balanced one. As often as `connecting`, within 1 s, unless said
- * otherwise.
+ * that it is provided with, which should not be a balanced one. The instance hears the name of the service as its `Host`,
+ * as from the balanced client; it is asked in plain text unless `scheme` is "https". As often as `connecting`, within 1 s,
+ * unless said otherwise.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layerGet = (
   path: string,
-  options: Partial<Omit<Options, "check">> = {}
+  {
+    scheme = "http",
+    ...options
+  }: Partial<Omit<Options, "check">> & { readonly scheme?: "http" | "https" | undefined } = {}
 ): Layer.Layer<never, never, HttpClient.HttpClient> =>
   Layer.effect(
     HealthCheck,
@@ -87,9 +91,9 @@ export const layerGet = (
       return {
         ...defaults,
         ...options,
-        check: ({ address }: Endpoint) => {
-          const url = `http://${address}${path}`
-          return client.get(url).pipe(
+        check: ({ address, service }: Endpoint) => {
+          const url = `${scheme}://${address}${path}`
+          return client.get(url, { headers: { host: service } }).pipe(
             Effect.flatMap((response) =>
               Effect.as(response.text, Exchange.ofResponse(response, clock.currentTimeMillisUnsafe()))
             ),

@@ -79,6 +79,17 @@ describe("the deadlines of attempts", () => {
     })
   )
 
+  it.effect("one without an end lets an attempt take its time, and delays no other", () =>
+    Effect.gen(function* () {
+      const { over, use } = yield* world
+      const endless = yield* use("endless", Infinity)
+      yield* use("hangs", 500)
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(over, ["hangs"])
+      assert.isUndefined(endless.pollUnsafe())
+    })
+  )
+
   it.effect("one that is on its way when the balancer is released keeps its deadline", () =>
     Effect.gen(function* () {
       const { over, scope, use } = yield* world

@@ -541,6 +541,22 @@ describe("Balancer", () => {
     )
   )
 
+  it.effect.each([
+    { how: "arrives whole", isBroken: false, counts: ["a succeeded 2"] },
+    { how: "breaks off", isBroken: true, counts: ["a failed 1", "a succeeded 1"] }
+  ])("counts an attempt whose answer $how once, when the answer is over", ({ counts, isBroken }) =>
+    scenario((script, balancer) =>
+      Effect.gen(function* () {
+        yield* opened(script, balancer, endpoint("a"))
+        const release = yield* balancer.use(service, (_, attempt) => Effect.sync(attempt.hold))
+        assert.deepStrictEqual(yield* counted("muster_requests"), ["a succeeded 1"])
+        release(isBroken)
+        release(isBroken)
+        assert.deepStrictEqual((yield* counted("muster_requests")).toSorted(), counts)
+      })
+    )
+  )
+
   it.effect("names the service and the instance in spans and logs", () =>
     scenario((script, balancer) =>
       Effect.gen(function* () {

@@ -1,12 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Fiber, Layer, Metric } from "effect"
-import { HttpClient, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
+import {
+  HttpClient,
+  HttpClientRequest,
+  HttpRouter,
+  HttpServer,
+  HttpServerRequest,
+  HttpServerResponse
+} from "effect/http"
 import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
 import { TestClock } from "effect/testing"
 import { Policy } from "@muster/core"
 import { Deadline, ServerDeadline } from "@muster/runtime"
 import { createServer } from "node:http"
-import { instance, requestsInFlight } from "./fixtures/staticService.ts"
+import { balanced, instance, requestsInFlight } from "./fixtures/staticService.ts"
 import { balancerError, get, ok, refused, reset, scenario, times } from "./fixtures/scriptedClient.ts"
 
 const outcomes = Effect.map(Metric.snapshot, (all) =>
@@ -191,10 +198,21 @@ const server = () => {
     return yield* Effect.never
   }).pipe(Effect.onInterrupt(() => Effect.sync(() => seen.interrupted++)))
   const late = Effect.as(Deadline.within("1 millis")(Effect.never), HttpServerResponse.text("never"))
+  /** Says something over the connection that it was handed, after longer than any caller waits for an answer. */
+  const upgraded = Effect.gen(function* () {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const socket = yield* Effect.orDie(request.upgrade)
+    yield* socket.reader
+    const writer = yield* socket.writer
+    yield* Effect.sleep("100 millis")
+    yield* writer.write("still here")
+    return HttpServerResponse.empty()
+  }).pipe(Effect.scoped, Effect.orDie)
   const routes = Layer.mergeAll(
     HttpRouter.add("GET", "/fast", HttpServerResponse.text("fast")),
     HttpRouter.add("GET", "/slow", slow),
     HttpRouter.add("GET", "/late", Effect.orDie(late)),
+    HttpRouter.add("GET", "/upgraded", upgraded),
     HttpRouter.middleware(ServerDeadline.bounded, { global: true })
   )
   const layer = HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
@@ -236,6 +254,25 @@ describe("ServerDeadline", () => {
     const { layer } = server()
     return Effect.gen(function* () {
       assert.strictEqual(yield* ask("/late", "5S"), 500)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.live("a connection that was upgraded is not bounded: its handler lives as long as it does", () => {
+    const { layer } = server()
+    return Effect.gen(function* () {
+      const { port } = yield* Effect.map(
+        HttpServer.HttpServer,
+        ({ address }) => new URL(HttpServer.formatAddress(address))
+      )
+      yield* Effect.gen(function* () {
+        const request = HttpClientRequest.get("http://orders/upgraded", { headers: { "grpc-timeout": "50m" } })
+        const response = yield* HttpClient.execute(HttpClientRequest.upgrade(request, "tcp"))
+        const { pull } = yield* Effect.flatMap(response.upgrade, ({ reader }) => reader)
+        assert.strictEqual(new TextDecoder().decode(Buffer.from((yield* pull)[0])), "still here")
+      }).pipe(
+        Effect.provideService(Policy.Attempt, { deadline: Duration.minutes(1), attempts: 1 }),
+        Effect.provide(balanced(NodeHttpClient.layerUndici, [instance("a", Number(port))]))
+      )
     }).pipe(Effect.provide(layer))
   })
 })

@@ -153,4 +153,23 @@ describe("HealthCheck", () => {
         })
     )
   })
+
+  it.effect.each([
+    { how: "in plain text, unless told otherwise", options: {}, scheme: "http" },
+    { how: "over TLS where it is told to", options: { scheme: "https" }, scheme: "https" }
+  ] as const)("asks as the balanced client does, for the service: $how", ({ options, scheme }) => {
+    const { asked, layer } = scripted(ok)
+    return checking(
+      HealthCheck.layerGet("/healthz", { silence: Duration.zero, ...options }).pipe(Layer.provide(layer)),
+      () =>
+        Effect.gen(function* () {
+          yield* TestClock.adjust("8 seconds")
+          const all = new Set(asked.map(({ host, url }) => `${url} for ${host}`))
+          assert.deepStrictEqual(
+            all,
+            new Set([1, 2].map((port) => `${scheme}://127.0.0.1:${port}/healthz for ${service}`))
+          )
+        })
+    )
+  })
 })

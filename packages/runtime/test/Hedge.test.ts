@@ -280,6 +280,41 @@ describe("hedging", () => {
     )
   })
 
+  it.effect("F-c1: a caller that gives up does not leave the bad answer in flight that was to be bettered", () => {
+    const made = world(after(60, failing), never)
+    return scenario(
+      made,
+      Effect.gen(function* () {
+        const request = yield* sent(get, 50, 10)
+        assert.strictEqual(yield* requestsInFlight, 2)
+        yield* Fiber.interrupt(request)
+        yield* TestClock.adjust(0)
+        assert.strictEqual(yield* requestsInFlight, 0)
+      })
+    )
+  })
+
+  it.effect(
+    "F-c1: a caller that gives up while the loser is on its way out leaves the good answer in flight no more",
+    () => {
+      const made = world(
+        () => Effect.onInterrupt(Effect.never, () => Effect.sleep(20)),
+        () => ok()
+      )
+      return scenario(
+        made,
+        Effect.gen(function* () {
+          const request = yield* sent(get, 50)
+          assert.strictEqual(yield* requestsInFlight, 2)
+          yield* Effect.forkChild(Fiber.interrupt(request))
+          yield* TestClock.adjust(20)
+          assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(request)))
+          assert.strictEqual(yield* requestsInFlight, 0)
+        })
+      )
+    }
+  )
+
   it.effect("losing is no failure: an instance that always loses is used less, but never taken out", () => {
     const { asked, layer } = scripted((port) => (port === 1 ? Effect.delay(ok(), 500) : ok()))
     const made = { ...world(never, never), asked, layer }

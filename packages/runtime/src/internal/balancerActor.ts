@@ -176,14 +176,16 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
         return undefined
       },
       settle: (attempt, outcome) => {
-        report.settled(attempt.member, outcome)
         const at = now()
         for (const percentile of attempt.outcome === undefined ? percentiles : []) {
           Quantile.observe(percentile, at - attempt.startedAt, outcome._tag === "Succeeded")
         }
         Attempt.settle(roster, attempt, outcome, at, random)
       },
-      end: (attempt) => Attempt.end(roster, attempt),
+      end: (attempt) => {
+        Attempt.end(roster, attempt)
+        if (attempt.outcome !== undefined) report.ended(attempt.member, attempt.outcome)
+      },
       pickable: pickable.await,
       attached: attached.await,
       whileWaiting: (effect) =>

@@ -63,7 +63,7 @@ export const make = (service: Endpoint.ServiceName, context: Context.Context<nev
   }
 
   return {
-    settled: ({ departed, id }: Roster.Member, { _tag }: Outcome): void => {
+    ended: ({ departed, id }: Roster.Member, { _tag }: Outcome): void => {
       if (departed || isReleased) return
       const tally = requests.get(id)?.get(_tag) ?? begin(id, _tag)
       tally.count++

@@ -31,11 +31,14 @@ export const hedged = <A, E, R>(first: Effect.Effect<A, E, R>, options: Options<
     let result: Exit.Exit<A, E> | undefined
     let isDecided = false
 
+    /** Of a result that is replaced, or that nobody waits for any more. */
+    const drop = () => (result !== undefined && Exit.isSuccess(result) ? options.drop(result.value) : Effect.void)
+
     /** Takes note of how an attempt ended, and succeeds only if that was well. */
     const leg = (attempt: Effect.Effect<A, E, R>, won: Effect.Effect<void>, mayBeUnmade: boolean) =>
       Effect.onExitPrimitive(attempt, (exit) => {
         if (isDecided || (mayBeUnmade && Option.exists(Exit.findErrorOption(exit), options.isNotMade))) return undefined
-        const dropped = result !== undefined && Exit.isSuccess(result) ? options.drop(result.value) : Effect.void
+        const dropped = drop()
         result = exit
         isDecided = Exit.isSuccess(exit) && options.isGood(exit.value)
         return isDecided ? Effect.andThen(won, dropped) : dropped
@@ -49,7 +52,10 @@ export const hedged = <A, E, R>(first: Effect.Effect<A, E, R>, options: Options<
       Effect.ensuring(leg(first, Effect.void, false), isOver.open),
       Effect.flatMap(isLate, (late) => (late ? leg(options.second, options.won, true) : notGood))
     ])
-    return Effect.flatMap(Effect.exit(both), () => result ?? Effect.interrupt)
+    return Effect.exit(both).pipe(
+      Effect.flatMap(() => result ?? Effect.interrupt),
+      Effect.onInterrupt(drop)
+    )
   })
 
 const notGood = Effect.fail("not good" as const)

@@ -18,6 +18,7 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as LoadReport from "@muster/core/LoadReport"
 import * as Outcome from "@muster/core/Outcome"
+import { someCode } from "./errorCodes.ts"
 
 /** The instance is broken or overloaded (as in `HttpClient.circuitBreakerClassifier`), not just unable to do this. */
 const failing: ReadonlySet<number> = new Set([408, 500, 502, 503, 504])
@@ -123,16 +124,6 @@ const isAttempted = (error: object, host: string, port: number): boolean => {
   const [, several, addresses] = /attempted address(es)?: (.*), timeout/.exec(message) ?? []
   if (addresses === undefined || (several !== undefined && isIP(host) === 0)) return true
   return addresses.split(", ").includes(`${host}:${port}`)
-}
-
-/** Looks for an error code along the causes, and in each of several addresses that were tried. */
-const someCode = (cause: unknown, is: (code: string, error: object) => boolean): boolean => {
-  // First, because what sums them up has the code of one of them, and no address.
-  if (Predicate.hasProperty(cause, "errors") && Array.isArray(cause.errors) && cause.errors.length > 0) {
-    return cause.errors.every((error) => someCode(error, is))
-  }
-  if (Predicate.hasProperty(cause, "code") && typeof cause.code === "string") return is(cause.code, cause)
-  return Predicate.hasProperty(cause, "cause") && someCode(cause.cause, is)
 }
 
 /** What the instance says of its own load. */
