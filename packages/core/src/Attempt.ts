@@ -151,7 +151,10 @@ const pickElsewhere = (
 const lastResort = ({ ejected, reserve }: Roster.Roster): Candidates.Candidates =>
   reserve.size > 0 ? reserve : ejected
 
-/** Who is asked instead if the choice asked to be left alone, unless most of what is asked there fails. */
+/**
+ * Who is asked instead if the choice asked to be left alone, in its zone or else in any, unless most of what is asked there
+ * fails.
+ */
 const spare = (
   self: Roster.Roster,
   from: Candidates.Candidates,
@@ -161,8 +164,10 @@ const spare = (
   key: string | undefined
 ): number => {
   if (!Load.isPushedBack(self.load, slot, now)) return slot
-  const other = choose(self, from, now, random, key, [slot], false)
-  if (other !== undefined && Load.failureRate(self.load, other, now) <= 1 / 2) return other
+  for (const others of new Set([from, self.inUse])) {
+    const other = choose(self, others, now, random, key, [slot], false)
+    if (other !== undefined && Load.failureRate(self.load, other, now) <= 1 / 2) return other
+  }
   Recent.uncompared(self.load.recent)
   return slot
 }

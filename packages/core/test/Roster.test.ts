@@ -374,6 +374,28 @@ describe("Roster", () => {
     assert.strictEqual(world.roster.inUse.size, 4, "those that stepped aside are back")
   })
 
+  it("leaves a zone that asked to be left alone for those that have not, and one that fails is not asked instead", () => {
+    const six = ["a0", "a1", "a2", "b0", "b1", "b2"]
+    const options = { ...defaults, zones: { ...defaults.zones, own: "a", minimumSize: 6 } }
+    const world = setUpWith(options, ...six.map((name, n) => endpoint(name, { port: 1 + n, zone: name[0] })))
+    assert.strictEqual(world.picked(), "a0a1a2")
+    const record = (name: string, outcome: Outcome.Outcome) => {
+      const slot = world.roster.members.get(id(name))?.slot ?? Number.NaN
+      for (let answer = 0; answer < 6; answer++) Load.record(world.roster.load, slot, outcome, 1, world.world.now)
+    }
+    for (const name of ["a0", "a1"]) record(name, { _tag: "PushedBack", retryAfter: 30_000 })
+    assert.strictEqual(world.picked(), "a2")
+    record("a2", { _tag: "PushedBack", retryAfter: 30_000 })
+    assert.strictEqual(world.picked(), "b0b1b2")
+    assert.strictEqual(world.roster.inUse.size, 6, "those that stepped aside are back")
+    world.world.now += 30_001
+    assert.strictEqual(world.picked(), "a0a1a2")
+
+    for (const name of ["a0", "a1"]) record(name, { _tag: "PushedBack", retryAfter: 30_000 })
+    record("a2", Outcome.failed)
+    assert.strictEqual(world.picked(), "b0b1b2")
+  })
+
   it("asks one that asked to be left alone rather than one that fails and that cannot be taken out", () => {
     const world = setUp(...three, endpoint("d", { port: 4 }))
     eject(world, "d")
