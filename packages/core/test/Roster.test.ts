@@ -422,6 +422,26 @@ describe("Roster", () => {
     assert.deepStrictEqual(health?._tag === "Ejected" ? [health.attempt, health.until] : health, [1, world.world.now])
   })
 
+  it("F-c1: a probe that is given up at once decides nothing, however long nothing was asked before", () => {
+    for (const idle of [2000, 30_000, 120_000, 600_000]) {
+      const world = setUp(...three)
+      for (let n = 0; n < 300; n++) {
+        const attempt = world.pick()
+        if (attempt !== undefined) world.finish(attempt, Outcome.succeeded, 18)
+      }
+      eject(world, "b")
+      world.world.now += idle
+      const probe = world.pick()
+      assert.isTrue(probe?.isProbe)
+      if (probe !== undefined) world.finish(probe, Outcome.interrupted, 5)
+      assert.deepInclude(healthOf(world, "b"), { _tag: "Ejected", attempt: 1, until: world.world.now }, `after ${idle}`)
+      const again = world.pick()
+      assert.isTrue(again?.isProbe)
+      if (again !== undefined) world.finish(again, Outcome.interrupted, 40)
+      assert.deepInclude(healthOf(world, "b"), { _tag: "Ejected", attempt: 2 }, `late after ${idle}`)
+    }
+  })
+
   it("F-c1: counts nothing in flight once every attempt has ended, however often and whenever it ends", () => {
     const world = setUp(...three)
     const random = seeded(2)
