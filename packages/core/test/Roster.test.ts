@@ -297,6 +297,22 @@ describe("Roster", () => {
     assert.isTrue(world.pick([], false)?.isProbe)
   })
 
+  it("F-c1: a request that cannot be sent again is not the next one to probe after a probe that was given up", () => {
+    const world = setUp(...three)
+    eject(world, "b")
+    world.world.now += 5000
+    for (let probes = 0; probes < 3; probes++) {
+      const probe = world.pick()
+      assert.isTrue(probe?.isProbe, "others probe at once")
+      if (probe !== undefined) world.finish(probe, Outcome.interrupted, 1)
+      for (let n = 0; n < 50; n++) assert.isFalse(world.pick([], false)?.isProbe)
+    }
+    world.world.now += 999
+    assert.isFalse(world.pick([], false)?.isProbe)
+    world.world.now += 1
+    assert.isTrue(world.pick([], false)?.isProbe)
+  })
+
   it("takes out at most a tenth, and spares the others by their cost", () => {
     const many = Array.from({ length: 20 }, (_, n) => endpoint(`i${n}`, { port: 1 + n }))
     const world = setUp(...many)
