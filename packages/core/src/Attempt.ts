@@ -53,7 +53,7 @@ export const pick = (
     const due = probe(self, now, repeatable)
     if (due !== undefined) return due
   }
-  const from = self.inUse.size > 0 ? Zones.choose(self.zones, self.inUse, random, key) : lastResort(self)
+  const from = self.inUse.size > 0 ? Zones.choose(self.zones, self.inUse, random, key) : Roster.lastResort(self)
   if (from.size === 0) return undefined
   const slot = self.options.policy(from, self.load, now, random, key)
   return begin(self, Load.isPlain(self.load, slot) ? slot : spare(self, from, slot, now, random, key), now, false)
@@ -146,10 +146,6 @@ const pickElsewhere = (
   }
   return undefined
 }
-
-/** Better than nobody: who is draining or without weight, else who is out and not to be used in a panic. */
-const lastResort = ({ ejected, reserve }: Roster.Roster): Candidates.Candidates =>
-  reserve.size > 0 ? reserve : ejected
 
 /**
  * Who is asked instead if the choice asked to be left alone, in its zone or else in any, unless most of what is asked there
