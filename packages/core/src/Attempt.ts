@@ -53,7 +53,7 @@ export const pick = (
     const due = probe(self, now, repeatable)
     if (due !== undefined) return due
   }
-  const from = self.inUse.size > 0 ? Zones.choose(self.zones, self.inUse, random, key) : lastResort(self)
+  const from = self.inUse.size > 0 ? Zones.choose(self.zones, self.inUse, random, key) : Roster.lastResort(self)
   if (from.size === 0) return undefined
   const slot = self.options.policy(from, self.load, now, random, key)
   return begin(self, Load.isPlain(self.load, slot) ? slot : spare(self, from, slot, now, random, key), now, false)
@@ -147,11 +147,10 @@ const pickElsewhere = (
   return undefined
 }
 
-/** Better than nobody: who is draining or without weight, else who is out and not to be used in a panic. */
-const lastResort = ({ ejected, reserve }: Roster.Roster): Candidates.Candidates =>
-  reserve.size > 0 ? reserve : ejected
-
-/** Who is asked instead if the choice asked to be left alone, unless most of what is asked there fails. */
+/**
+ * Who is asked instead if the choice asked to be left alone, in its zone or else in any, unless most of what is asked there
+ * fails.
+ */
 const spare = (
   self: Roster.Roster,
   from: Candidates.Candidates,
@@ -161,8 +160,10 @@ const spare = (
   key: string | undefined
 ): number => {
   if (!Load.isPushedBack(self.load, slot, now)) return slot
-  const other = choose(self, from, now, random, key, [slot], false)
-  if (other !== undefined && Load.failureRate(self.load, other, now) <= 1 / 2) return other
+  for (const others of new Set([from, self.inUse])) {
+    const other = choose(self, others, now, random, key, [slot], false)
+    if (other !== undefined && Load.failureRate(self.load, other, now) <= 1 / 2) return other
+  }
   Recent.uncompared(self.load.recent)
   return slot
 }
@@ -223,7 +224,7 @@ const examine = (
   if (!Outcome.isHarmless(outcome)) judge(self, member, outcome, now, random)
 }
 
-/** A probe that was given up after so many times what an answer takes elsewhere has failed. */
+/** A probe that was given up after so many times what an answer usually takes has failed. */
 const late = 2
 
 const settleProbe = (
@@ -237,7 +238,7 @@ const settleProbe = (
   switch (outcome._tag) {
     case "Interrupted":
       // Callers with little time would be lost on one that hangs, each of them as the next probe.
-      return elapsed > late * Load.typicalLatency(self.load, now)
+      return elapsed > late * Load.usualLatency(self.load)
         ? judge(self, member, outcome, now, random)
         : Roster.dispatch(self, member, { _tag: "ProbeCancelled", at: now })
     case "Succeeded":

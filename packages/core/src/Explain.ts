@@ -153,7 +153,7 @@ export interface Beside {
  * @since 0.1.0
  */
 export const of = (self: Roster.Roster, now: number, beside: Beside): Explanation => {
-  const from = self.inUse.size > 0 ? self.inUse : self.reserve
+  const from = self.inUse.size > 0 ? self.inUse : Roster.lastResort(self)
   let total = 0
   for (const id of self.members.keys()) total += beside.picks(id)
   return {

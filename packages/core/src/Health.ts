@@ -214,7 +214,13 @@ const stepProbing = (options: Options, state: Extract<Health, { readonly _tag: "
     case "Failed":
       return ejected(options, state.attempt + 1, event.at, event.jitter)
     case "ProbeCancelled":
-      return { _tag: "Ejected", attempt: state.attempt, since: event.at, until: event.at }
+      // As if it had been out for `base` until now: who cannot be sent again waits for another one once more.
+      return {
+        _tag: "Ejected",
+        attempt: state.attempt,
+        since: event.at - Duration.toMillis(options.base),
+        until: event.at
+      }
     default:
       return state
   }

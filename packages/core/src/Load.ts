@@ -759,22 +759,34 @@ const grown = (cells: Float64Array): Float64Array => {
 export const typicalLatency = ({ options, typical, typicalAt }: Load, now: number): number =>
   typical === 0 ? options.firstEstimate : typical * decay((now - typicalAt) / options.tau)
 
+/**
+ * How long an answer of any of the instances took when they were last heard of, in milliseconds: nothing is forgotten
+ * while nothing is asked.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const usualLatency = (self: Load): number =>
+  median(self, (slot) => self.hot[slot * hotStride + expected]) || self.options.firstEstimate
+
 /** For how long what was typical is taken for what is, in milliseconds. */
 const typicalFor = 1000
 
 /** So many measurements are enough for a median. */
 const sampled = 64
 
-/** The (lower) median of what was measured, from an even sample of the slots. */
 const findTypical = (self: Load, now: number): void => {
+  self.typical = median(self, (slot) => projected(self, slot, now))
+  self.typicalAt = now
+}
+
+/** The (lower) median of what was measured, from an even sample of the slots; 0 when nothing was. */
+const median = (self: Load, latencyOf: (slot: number) => number): number => {
   const stride = Math.max(1, Math.floor(self.slots / sampled))
   const measured: Array<number> = []
   for (let slot = 0; slot < self.slots; slot += stride) {
-    const base = slot * hotStride
-    if (self.hot[base + expected] <= 0 || has(self, slot, gone)) continue
-    measured.push(self.hot[base + expected] * decay((now - self.hot[base + updatedAt]) / tauOf(self, slot)))
+    if (isKnown(self, slot) && !has(self, slot, gone)) measured.push(latencyOf(slot))
   }
   measured.sort((a, b) => a - b)
-  self.typical = measured[(measured.length - 1) >> 1] ?? 0
-  self.typicalAt = now
+  return measured[(measured.length - 1) >> 1] ?? 0
 }

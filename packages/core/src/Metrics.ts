@@ -40,7 +40,7 @@ export const remembered = Metric.gauge("muster_remembered", {
 })
 
 /**
- * How old the snapshot is, in seconds: 0 while the registry is followed.
+ * How old the snapshot is, in seconds: 0 while the registry is followed, and nothing where there is no snapshot.
  *
  * @category discovery
  * @since 0.1.0

@@ -161,6 +161,15 @@ export const make = (options: Options, emit: (event: Event) => void): Roster => 
 export const size = (self: Roster): number => self.inUse.size + self.ejected.size + self.reserve.size
 
 /**
+ * Better than nobody: who is draining or without weight, else who is out and not to be used in a panic.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const lastResort = ({ ejected, reserve }: Roster): Candidates.Candidates =>
+  reserve.size > 0 ? reserve : ejected
+
+/**
  * The last choices, the newest first, each with what the compared instances would have cost; those that have left are
  * not among them once their place was taken.
  *

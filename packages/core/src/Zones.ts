@@ -165,13 +165,13 @@ const divide = (self: Zones, own: string): ReadonlyArray<Part> => {
   const capacity = zones.reduce((sum, { inUse }) => sum + inUse.total, 0)
   const needs = needsOf(self, own)
   const surplus = (zone: Zone) => zone.inUse.total / capacity - (needs.get(zone.name) ?? 0)
-  const home = self.zones.get(own)
+  const home = zones.find(({ inUse, name }) => name === own && inUse.size > 0)
   const stays = home === undefined ? 0 : Math.min(1, home.inUse.total / capacity / (needs.get(own) ?? 0))
-  if (home !== undefined && stays > almost) return [{ zone: home, share: 1 }]
-  const others = zones.filter((zone) => zone.name !== own && surplus(zone) > 0)
+  if (home !== undefined && stays > 1 - dust) return [{ zone: home, share: 1 }]
+  const others = zones.filter((zone) => zone.name !== own && surplus(zone) > dust)
   const left = others.reduce((sum, zone) => sum + surplus(zone), 0)
   const spilled = others.map((zone) => ({ zone, share: ((1 - stays) * surplus(zone)) / left }))
-  return home === undefined || stays === 0 ? spilled : [{ zone: home, share: stays }, ...spilled]
+  return home === undefined ? spilled : [{ zone: home, share: stays }, ...spilled]
 }
 
 /** The share of all capacity that the clients of each zone need. */
@@ -183,5 +183,5 @@ const needsOf = ({ options, zones }: Zones, own: string): ReadonlyMap<string, nu
   return new Map(needs.map(([name, clients]) => [name, sum === 0 ? 0 : clients / sum]))
 }
 
-/** Rounding alone does not leave the zone. */
-const almost = 1 - 1e-9
+/** What rounding alone leaves: it neither leaves the zone, nor is it capacity somewhere else. */
+const dust = 1e-9

@@ -159,6 +159,25 @@ describe("Explain", () => {
     )
   })
 
+  it("says that the only one that is left is in although it is out, and nobody is to be used in a panic", () => {
+    const roster = Roster.make({ ...defaults, health: { ...defaults.health, panicBelow: 0 } }, () => undefined)
+    let snapshot = Snapshot.make([endpoint("x", { port: 1 }), endpoint("y", { port: 2 })])
+    Roster.apply(roster, snapshot, 0, epoch)
+    const x = roster.members.get(id("x"))
+    if (x === undefined) throw new Error("no x")
+    const evidence = { refused: true, streak: 1, requests: 1, successRate: 0, successRateOfOthers: 1 }
+    Roster.dispatch(roster, x, { _tag: "Failed", at: 10, evidence, room: true, jitter: 0 })
+    snapshot = Snapshot.apply(snapshot, [{ _tag: "Removed", id: id("y") }])
+    Roster.apply(roster, snapshot, 20, epoch)
+    assert.strictEqual(Attempt.pick(roster, 20, seeded(1), true)?.member.id, "x")
+    const { instances, isPanic } = Explain.of(roster, 20, { picks: () => 0, isHeld: () => false, listed: [] })
+    assert.isFalse(isPanic)
+    assert.deepStrictEqual(
+      instances.map(({ id, isIn, standing }) => [id as string, isIn, standing._tag]),
+      [["x", true, "Ejected"]]
+    )
+  })
+
   it("takes the cost apart: latency, what is in flight beyond the usual, and how broken it is", () => {
     const world = setUp(...three)
     world.turnsOut("a", Outcome.succeeded, 10)

@@ -57,7 +57,7 @@ const table: ReadonlyArray<
     {
       Succeeded: { _tag: "Warming", since: 2000, until: 6000 },
       Failed: out(3, 4000),
-      ProbeCancelled: { _tag: "Ejected", attempt: 2, since: 2000, until: 2000 }
+      ProbeCancelled: { _tag: "Ejected", attempt: 2, since: 1000, until: 2000 }
     }
   ]
 ]

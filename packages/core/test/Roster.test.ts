@@ -297,6 +297,22 @@ describe("Roster", () => {
     assert.isTrue(world.pick([], false)?.isProbe)
   })
 
+  it("F-c1: a request that cannot be sent again is not the next one to probe after a probe that was given up", () => {
+    const world = setUp(...three)
+    eject(world, "b")
+    world.world.now += 5000
+    for (let probes = 0; probes < 3; probes++) {
+      const probe = world.pick()
+      assert.isTrue(probe?.isProbe, "others probe at once")
+      if (probe !== undefined) world.finish(probe, Outcome.interrupted, 1)
+      for (let n = 0; n < 50; n++) assert.isFalse(world.pick([], false)?.isProbe)
+    }
+    world.world.now += 999
+    assert.isFalse(world.pick([], false)?.isProbe)
+    world.world.now += 1
+    assert.isTrue(world.pick([], false)?.isProbe)
+  })
+
   it("takes out at most a tenth, and spares the others by their cost", () => {
     const many = Array.from({ length: 20 }, (_, n) => endpoint(`i${n}`, { port: 1 + n }))
     const world = setUp(...many)
@@ -374,6 +390,28 @@ describe("Roster", () => {
     assert.strictEqual(world.roster.inUse.size, 4, "those that stepped aside are back")
   })
 
+  it("leaves a zone that asked to be left alone for those that have not, and one that fails is not asked instead", () => {
+    const six = ["a0", "a1", "a2", "b0", "b1", "b2"]
+    const options = { ...defaults, zones: { ...defaults.zones, own: "a", minimumSize: 6 } }
+    const world = setUpWith(options, ...six.map((name, n) => endpoint(name, { port: 1 + n, zone: name[0] })))
+    assert.strictEqual(world.picked(), "a0a1a2")
+    const record = (name: string, outcome: Outcome.Outcome) => {
+      const slot = world.roster.members.get(id(name))?.slot ?? Number.NaN
+      for (let answer = 0; answer < 6; answer++) Load.record(world.roster.load, slot, outcome, 1, world.world.now)
+    }
+    for (const name of ["a0", "a1"]) record(name, { _tag: "PushedBack", retryAfter: 30_000 })
+    assert.strictEqual(world.picked(), "a2")
+    record("a2", { _tag: "PushedBack", retryAfter: 30_000 })
+    assert.strictEqual(world.picked(), "b0b1b2")
+    assert.strictEqual(world.roster.inUse.size, 6, "those that stepped aside are back")
+    world.world.now += 30_001
+    assert.strictEqual(world.picked(), "a0a1a2")
+
+    for (const name of ["a0", "a1"]) record(name, { _tag: "PushedBack", retryAfter: 30_000 })
+    record("a2", Outcome.failed)
+    assert.strictEqual(world.picked(), "b0b1b2")
+  })
+
   it("asks one that asked to be left alone rather than one that fails and that cannot be taken out", () => {
     const world = setUp(...three, endpoint("d", { port: 4 }))
     eject(world, "d")
@@ -398,6 +436,26 @@ describe("Roster", () => {
     if (probe !== undefined) world.finish(probe, Outcome.interrupted, 1)
     const health = healthOf(world, "b")
     assert.deepStrictEqual(health?._tag === "Ejected" ? [health.attempt, health.until] : health, [1, world.world.now])
+  })
+
+  it("F-c1: a probe that is given up at once decides nothing, however long nothing was asked before", () => {
+    for (const idle of [2000, 30_000, 120_000, 600_000]) {
+      const world = setUp(...three)
+      for (let n = 0; n < 300; n++) {
+        const attempt = world.pick()
+        if (attempt !== undefined) world.finish(attempt, Outcome.succeeded, 18)
+      }
+      eject(world, "b")
+      world.world.now += idle
+      const probe = world.pick()
+      assert.isTrue(probe?.isProbe)
+      if (probe !== undefined) world.finish(probe, Outcome.interrupted, 5)
+      assert.deepInclude(healthOf(world, "b"), { _tag: "Ejected", attempt: 1, until: world.world.now }, `after ${idle}`)
+      const again = world.pick()
+      assert.isTrue(again?.isProbe)
+      if (again !== undefined) world.finish(again, Outcome.interrupted, 40)
+      assert.deepInclude(healthOf(world, "b"), { _tag: "Ejected", attempt: 2 }, `late after ${idle}`)
+    }
   })
 
   it("F-c1: counts nothing in flight once every attempt has ended, however often and whenever it ends", () => {

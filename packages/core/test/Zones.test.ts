@@ -74,6 +74,33 @@ describe("Zones", () => {
     assert.approximately(shareOf(result, "b"), 0.5, 1e-3)
   })
 
+  it("goes to the others when nobody is in use at home, whatever is said of the clients there", () => {
+    for (const clients of [
+      { a: 0, b: 10 },
+      { a: 0, b: 0 },
+      { a: 1, b: 10 }
+    ]) {
+      const world = seen("a", { a: [1], b: [1, 1, 1, 1, 1, 1] }, clients)
+      Zones.remove(world.zones, 0)
+      Candidates.remove(world.all, 0)
+      const result = shares(world)
+      if (result !== "all") assert.approximately(shareOf(result, "b"), 1, 1e-9)
+    }
+  })
+
+  it("does not take what rounding leaves for capacity", () => {
+    for (const [b, c] of [
+      [1, 5],
+      [6, 7],
+      [8, 1]
+    ]) {
+      const world = seen("a", { a: [1], b: [b / 10], c: [c / 10] }, { a: 0, b, c })
+      Zones.remove(world.zones, 0)
+      Candidates.remove(world.all, 0)
+      assert.strictEqual(shares(world), "all")
+    }
+  })
+
   it.prop(
     "when all clients do so, every instance has the same load by weight",
     [Fleet],

@@ -236,6 +236,41 @@ describe("Discovery", () => {
     )
   )
 
+  it.effect("where a freeze policy has ended, the gauges tell of nobody and of no age until the registry answers", () =>
+    scenario(
+      (script, orders) =>
+        Effect.gen(function* () {
+          yield* script.reset(...abc)
+          yield* script.reset()
+          yield* script.fail()
+          const frozen = {
+            muster_endpoints: 3,
+            muster_held_endpoints: 3,
+            muster_frozen: 1,
+            muster_remembered: 0,
+            muster_snapshot_age_seconds: 0
+          }
+          assert.deepStrictEqual(yield* told(service), frozen)
+          yield* TestClock.adjust("1 seconds")
+          assert.deepStrictEqual(yield* told(service), { ...frozen, muster_snapshot_age_seconds: 1 })
+          yield* script.fail()
+          assert.strictEqual(tag(orders), "Failed")
+          const nobody = { muster_endpoints: 0, muster_held_endpoints: 0, muster_frozen: 0, muster_remembered: 0 }
+          assert.deepStrictEqual(yield* told(service), nobody)
+          yield* Effect.andThen(orders.retry, settle)
+          assert.strictEqual(tag(orders), "Loading")
+          assert.deepStrictEqual(yield* told(service), nobody)
+          yield* script.reset(...abc)
+          assert.deepStrictEqual(yield* told(service), {
+            ...nobody,
+            muster_endpoints: 3,
+            muster_snapshot_age_seconds: 0
+          })
+        }),
+      Layer.succeed(Policy.Rewatch, Schedule.max([Schedule.spaced("1 seconds"), Schedule.recurs(1)]))
+    ).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
+
   it.effect("reads everything again now and then, without a gap, and catches what no stream showed", () =>
     scenario((script, orders) =>
       Effect.gen(function* () {

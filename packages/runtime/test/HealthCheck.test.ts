@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Schedule } from "effect"
+import { Deferred, Duration, Effect, Fiber, Layer, Schedule } from "effect"
 import type { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Outcome } from "@muster/core"
-import { Balancer, ConnectProbe, HealthCheck } from "@muster/runtime"
+import { Balancer, ConnectProbe, Discovery, HealthCheck } from "@muster/runtime"
 import { ok, scripted, status } from "./fixtures/scriptedClient.ts"
-import { service } from "./fixtures/ScriptedResolver.ts"
+import { endpoint, make, service, settle } from "./fixtures/ScriptedResolver.ts"
 import { balanced, instance } from "./fixtures/staticService.ts"
 
 const two = [instance("a", 1), instance("b", 2)]
@@ -80,6 +80,48 @@ describe("HealthCheck", () => {
           assert.strictEqual(yield* healthOf(balancer, "a"), "Healthy")
         })
     )
+  )
+
+  it.effect("does not begin on an instance that left while the round was busy with another", () =>
+    Effect.gen(function* () {
+      const script = make()
+      const answer = yield* Deferred.make<Outcome.Outcome>()
+      const asked: Array<string> = []
+      const options: HealthCheck.Options = {
+        check: ({ id }) =>
+          Effect.andThen(
+            Effect.sync(() => asked.push(id)),
+            Deferred.await(answer)
+          ),
+        schedule: Schedule.spaced("1 second"),
+        silence: Duration.seconds(10),
+        within: Duration.minutes(1),
+        concurrency: 1
+      }
+      yield* Effect.gen(function* () {
+        const balancer = yield* Balancer.Balancer
+        const first = yield* Effect.forkChild(balancer.use(service, () => Effect.void))
+        yield* settle
+        yield* script.reset(...["a", "b", "c"].map((name, index) => endpoint(name, { port: index + 1 })))
+        yield* Fiber.join(first)
+        yield* TestClock.adjust("12 seconds")
+        assert.lengthOf(asked, 1)
+        const [left, stayed] = ["a", "b", "c"].filter((name) => name !== asked[0])
+        yield* script.remove(left)
+        yield* Deferred.succeed(answer, Outcome.succeeded)
+        yield* settle
+        assert.deepStrictEqual(asked.slice(1), [stayed])
+      }).pipe(
+        Effect.provide(
+          Balancer.layer.pipe(
+            Layer.provide([
+              Discovery.layer.pipe(Layer.provide(script.layer)),
+              Layer.succeed(HealthCheck.HealthCheck, options)
+            ])
+          )
+        )
+      )
+    })
   )
 
   it.effect("a check that does not answer in time failed, and one that dies stops nobody", () =>

@@ -17,6 +17,8 @@ export const rounds = (
 ): Effect.Effect<never> => {
   const examine = (member: Roster.Member) =>
     Effect.suspend(() => {
+      // It may have left while the round waited for others, and its slot be somebody else's.
+      if (member.departed) return Effect.void
       const begun = Checks.start(roster, member, now())
       return Effect.suspend(() => check(member.endpoint)).pipe(
         Effect.timeoutOrElse({ duration: within, orElse: () => Effect.succeed(Outcome.failed) }),

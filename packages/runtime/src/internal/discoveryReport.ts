@@ -42,11 +42,20 @@ export const make = (
     })
   }
 
+  const hideAge = (): void => {
+    series?.remove()
+    series = undefined
+  }
+
   const transition = Effect.fnUntraced(function* (before: State.DiscoveryState, after: State.DiscoveryState) {
     if (State.isKnown(after)) {
       yield* Metric.update(endpoints, HashMap.size(after.snapshot.endpoints))
       yield* Metric.update(heldEndpoints, HashMap.size(after.held))
       showAge()
+    } else if (State.isKnown(before)) {
+      yield* Metric.update(endpoints, 0)
+      yield* Metric.update(heldEndpoints, 0)
+      hideAge()
     }
     if (before._tag === after._tag) return
     const isFrozen = after._tag === "Frozen" || after._tag === "Resyncing"
@@ -69,8 +78,7 @@ export const make = (
     Effect.andThen(Metric.update(restarts, 1), Effect.logError(`discovery died and is started again: ${defect}`))
 
   const released = (): void => {
-    series?.remove()
-    series = undefined
+    hideAge()
     for (const gauge of [endpoints, heldEndpoints, frozen, remembered]) Metric.removeUnsafe(gauge, context)
   }
 
