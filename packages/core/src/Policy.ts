@@ -183,7 +183,9 @@ export const Restart = Context.Reference<Schedule.Schedule<unknown>>("@muster/co
 })
 
 /**
- * The deadline of one call to a registry. Default: 3 s.
+ * The deadline of one exchange with a registry. A registration consists of up to four of them, one after the other (as
+ * the grant of a lease and the writing of the entry), and is cut short after four deadlines; every other call of a
+ * registrar after one. Default: 3 s.
  *
  * @category registries
  * @since 0.1.0

@@ -477,6 +477,19 @@ describe("Registrar", () => {
     })
   )
 
+  it.effect(
+    "F-o: a registration is waited for while it may still consist of exchanges that each keep their deadline",
+    () =>
+      Effect.gen(function* () {
+        const script = make()
+        script.behave.register = takes("11 seconds")
+        const instance = yield* start(script)
+        yield* pass("11 seconds")
+        assert.strictEqual(yield* instance.tag, "Registered")
+        assert.strictEqual(script.count("register"), 1)
+      })
+  )
+
   it.effect("starts degraded while the registry is down, says so once, and registers when it is back", () =>
     Effect.gen(function* () {
       const script = make()
