@@ -386,6 +386,36 @@ describe("Kubernetes, faults in virtual time", () => {
       })
   )
 
+  it.effect(
+    "F-k8s-g: takes a refusal of nobody in particular for a lack of credentials, and asks for them once more",
+    () =>
+      Effect.gen(function* () {
+        const api = KubernetesApi.make()
+        api.write("shop", two)
+        api.roles.set("system:anonymous", new Set())
+        let user = "system:anonymous"
+        let next = user
+        const forget = Effect.sync(() => void (user = next))
+        const client = Effect.sync(() => KubernetesApi.inProcess(api, user))
+        const resolver = yield* SharedResolver.make({ client, forget }, { namespace: "shop", ports: {} })
+        const orders = yield* Effect.provideService(follow("orders"), Resolver.Resolver, resolver)
+        yield* settle
+        const error = orders.current().errors[0]
+        assert.strictEqual(error?.reason._tag, "Unauthenticated")
+        assert.include(error?.message, "no credentials of ours")
+        assert.notInclude(error?.message, "kubectl")
+        next = "client"
+        yield* pass("3 seconds")
+        assert.deepStrictEqual(orders.addresses(), both)
+        const asked = api.asked.map(({ user }) => user)
+        assert.deepStrictEqual(asked.slice(asked.lastIndexOf("system:anonymous")), [
+          "system:anonymous",
+          "client",
+          "client"
+        ])
+      })
+  )
+
   it.effect("F-k8s-h: lists again when it wakes from a pause in which its history was compacted", () =>
     Effect.gen(function* () {
       const { api, orders } = yield* started
