@@ -1,10 +1,10 @@
 /**
  * What takes time, in virtual time: the scripted API server without a socket.
  */
-import { Array, Duration, Effect, Exit, Layer, Scope } from "effect"
+import { Array, Context, Duration, Effect, Exit, Layer, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { DiscoveryState, Policy, Resolver, Snapshot } from "@muster/core"
+import { DiscoveryState, Endpoint, Policy, Resolver, Snapshot } from "@muster/core"
 import * as SharedResolver from "../src/internal/kubernetes/resolver.ts"
 import { ended, leaving, notReady, pod, ready, slice } from "./fixtures/endpointSlices.ts"
 import { follow } from "./fixtures/Follower.ts"
@@ -414,6 +414,41 @@ describe("Kubernetes, faults in virtual time", () => {
           "client"
         ])
       })
+  )
+
+  it.effect("F-k8s-f: keeps few changes of a service, and tells everything to whoever is further behind", () =>
+    Effect.gen(function* () {
+      const api = KubernetesApi.make()
+      api.write("shop", two)
+      const context = yield* Layer.build(resolver(api))
+      const orders = yield* Effect.provide(follow("orders"), context)
+      yield* settle
+      const first = orders.current().cursor
+      const { watch } = Context.get(context, Resolver.Resolver)
+      const tagsFrom = (from: typeof first, count: number) =>
+        Stream.runCollect(Stream.take(watch(Endpoint.ServiceName.make("orders"), from), count)).pipe(
+          Effect.map((changes) => changes.map(({ _tag }) => _tag))
+        )
+      /** Slowly enough for who follows. */
+      const write = Effect.fnUntraced(function* (times: number) {
+        for (let n = 0; n < times; n++) {
+          api.write("shop", n % 2 === 0 ? three : two)
+          if (n % 100 === 99) yield* settle
+        }
+        assert.deepStrictEqual(orders.addresses(), both)
+      })
+      yield* write(100)
+      assert.deepStrictEqual(yield* tagsFrom(first, 3), ["Resumed", "Changed", "Changed"])
+      yield* write(1000)
+      assert.deepStrictEqual(yield* tagsFrom(first, 1), ["Reset"])
+      assert.deepStrictEqual(yield* tagsFrom(orders.current().cursor, 1), ["Resumed"])
+      assert.isFalse(
+        orders
+          .current()
+          .changes.slice(1)
+          .some(({ _tag }) => _tag === "Reset")
+      )
+    })
   )
 
   it.effect("F-k8s-h: lists again when it wakes from a pause in which its history was compacted", () =>

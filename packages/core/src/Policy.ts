@@ -279,7 +279,8 @@ export const Poll = Context.Reference<Duration.Duration>("@muster/core/Policy/Po
  * is taken for dead and opened again. `relist`: a listing that nobody waits for waits a random time up to this, so that
  * a restarted API server sees a spread of its clients. `linger`: how long a watch outlives its last watcher, so that a
  * full read does not close and open it. `pageSize`: slices in one page of a listing. `longestPause`: a `Retry-After`
- * beyond this is cut down to it. Defaults: 4 to 9 min; 90 s; 5 s; 1 s; 200; 60 s.
+ * beyond this is cut down to it. `logLength`: how many changes of a service are remembered, at most twice as many; a
+ * watcher that is further behind is told everything anew, from memory. Defaults: 4 to 9 min; 90 s; 5 s; 1 s; 200; 60 s; 250.
  *
  * @category registries
  * @since 0.1.0
@@ -291,6 +292,7 @@ export const SharedWatch = Context.Reference<{
   readonly linger: Duration.Duration
   readonly pageSize: number
   readonly longestPause: Duration.Duration
+  readonly logLength: number
 }>("@muster/core/Policy/SharedWatch", {
   defaultValue: () => ({
     life: [Duration.minutes(4), Duration.minutes(9)],
@@ -298,7 +300,8 @@ export const SharedWatch = Context.Reference<{
     relist: Duration.seconds(5),
     linger: Duration.seconds(1),
     pageSize: 200,
-    longestPause: Duration.seconds(60)
+    longestPause: Duration.seconds(60),
+    logLength: 250
   })
 })
 
