@@ -92,6 +92,8 @@ const make = Effect.fnUntraced(function* (options: Options) {
  *
  * SQLite works in the thread that asks it. Calls wait for other processes without blocking, and end at their deadline;
  * a disk that hangs is waited for by the whole process. Keep the file on a disk of this machine, not on a network share.
+ * Containers share its folder, never the file alone: two more lie beside it, and without them each would have a registry
+ * of its own.
  *
  * @category layers
  * @since 0.1.0

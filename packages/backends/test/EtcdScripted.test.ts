@@ -145,6 +145,23 @@ describe("a scripted etcd", () => {
     })
   )
 
+  it.effect("F-etcd-o: a stream that takes longer to open than one may be silent is not dead at once", () =>
+    Effect.gen(function* () {
+      const { members } = yield* connect({ watch: (yield* watches).watch })
+      const connection = yield* members.connection
+      const opening = Duration.times(yield* Policy.CallDeadline, 0.4)
+      const slow: Connection = { ...connection, send: (send) => Effect.delay(connection.send(send), opening) }
+      const streams = yield* Effect.provideService(
+        WatchStream.make({ ...members, connection: Effect.succeed(slow) }),
+        Policy.Heartbeat,
+        Duration.times(opening, 0.5)
+      )
+      const created = yield* Effect.forkChild(streams.create(folder))
+      yield* TestClock.adjust(opening)
+      assert.isFalse((yield* Fiber.join(created)).losesEvents)
+    })
+  )
+
   it.effect("F-etcd-o: a watch that is created too late fails alone, while others on its stream are spoken to", () =>
     Effect.gen(function* () {
       const { asked, hold, open, release, say, watch } = yield* watches

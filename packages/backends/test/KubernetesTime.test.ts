@@ -1,10 +1,10 @@
 /**
  * What takes time, in virtual time: the scripted API server without a socket.
  */
-import { Array, Duration, Effect, Exit, Layer, Scope } from "effect"
+import { Array, Context, Duration, Effect, Exit, Layer, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { DiscoveryState, Policy, Resolver, Snapshot } from "@muster/core"
+import { DiscoveryState, Endpoint, Policy, Resolver, Snapshot } from "@muster/core"
 import * as SharedResolver from "../src/internal/kubernetes/resolver.ts"
 import { ended, leaving, notReady, pod, ready, slice } from "./fixtures/endpointSlices.ts"
 import { follow } from "./fixtures/Follower.ts"
@@ -384,6 +384,71 @@ describe("Kubernetes, faults in virtual time", () => {
           assert.isTrue(orders.current().isLive)
         }
       })
+  )
+
+  it.effect(
+    "F-k8s-g: takes a refusal of nobody in particular for a lack of credentials, and asks for them once more",
+    () =>
+      Effect.gen(function* () {
+        const api = KubernetesApi.make()
+        api.write("shop", two)
+        api.roles.set("system:anonymous", new Set())
+        let user = "system:anonymous"
+        let next = user
+        const forget = Effect.sync(() => void (user = next))
+        const client = Effect.sync(() => KubernetesApi.inProcess(api, user))
+        const resolver = yield* SharedResolver.make({ client, forget }, { namespace: "shop", ports: {} })
+        const orders = yield* Effect.provideService(follow("orders"), Resolver.Resolver, resolver)
+        yield* settle
+        const error = orders.current().errors[0]
+        assert.strictEqual(error?.reason._tag, "Unauthenticated")
+        assert.include(error?.message, "no credentials of ours")
+        assert.notInclude(error?.message, "kubectl")
+        next = "client"
+        yield* pass("3 seconds")
+        assert.deepStrictEqual(orders.addresses(), both)
+        const asked = api.asked.map(({ user }) => user)
+        assert.deepStrictEqual(asked.slice(asked.lastIndexOf("system:anonymous")), [
+          "system:anonymous",
+          "client",
+          "client"
+        ])
+      })
+  )
+
+  it.effect("F-k8s-f: keeps few changes of a service, and tells everything to whoever is further behind", () =>
+    Effect.gen(function* () {
+      const api = KubernetesApi.make()
+      api.write("shop", two)
+      const context = yield* Layer.build(resolver(api))
+      const orders = yield* Effect.provide(follow("orders"), context)
+      yield* settle
+      const first = orders.current().cursor
+      const { watch } = Context.get(context, Resolver.Resolver)
+      const tagsFrom = (from: typeof first, count: number) =>
+        Stream.runCollect(Stream.take(watch(Endpoint.ServiceName.make("orders"), from), count)).pipe(
+          Effect.map((changes) => changes.map(({ _tag }) => _tag))
+        )
+      /** Slowly enough for who follows. */
+      const write = Effect.fnUntraced(function* (times: number) {
+        for (let n = 0; n < times; n++) {
+          api.write("shop", n % 2 === 0 ? three : two)
+          if (n % 100 === 99) yield* settle
+        }
+        assert.deepStrictEqual(orders.addresses(), both)
+      })
+      yield* write(100)
+      assert.deepStrictEqual(yield* tagsFrom(first, 3), ["Resumed", "Changed", "Changed"])
+      yield* write(1000)
+      assert.deepStrictEqual(yield* tagsFrom(first, 1), ["Reset"])
+      assert.deepStrictEqual(yield* tagsFrom(orders.current().cursor, 1), ["Resumed"])
+      assert.isFalse(
+        orders
+          .current()
+          .changes.slice(1)
+          .some(({ _tag }) => _tag === "Reset")
+      )
+    })
   )
 
   it.effect("F-k8s-h: lists again when it wakes from a pause in which its history was compacted", () =>

@@ -218,6 +218,12 @@ describe("Local, in real processes", () => {
         yield* Effect.scoped(start("owner", { ttl: 1000, pause: 1000 }))
         Fs.chmodSync(path, 0o444)
         const noFile = yield* attempt
+        Fs.chmodSync(path, 0o666)
+        Fs.chmodSync(folder, 0o555)
+        assert.match(
+          String(yield* attempt),
+          /^PermissionDenied: .*the file or its folder cannot be written; give this process write access to both$/
+        )
         for (const answer of [noFolder, noFile]) {
           assert.match(
             String(answer),

@@ -21,6 +21,7 @@ import * as Path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { Endpoint, Policy, Registry, type RegistryError, Resolver } from "@muster/core"
 import * as Local from "@muster/backends/Local"
+import * as Mounts from "../src/internal/local/mounts.ts"
 import { layer, layerWithoutFile, Place, sql } from "./fixtures/localFile.ts"
 import {
   addresses,
@@ -437,6 +438,42 @@ describe("Local, its faults", () => {
       }
     }).pipe(Effect.provide(Place.layer))
   )
+
+  test(
+    "F-local-g: refuses a file that is linked under several names, and uses it again once it has one",
+    Effect.gen(function* () {
+      const { folder, path } = yield* Place
+      const link = Path.join(Path.dirname(folder), "orders.db")
+      Fs.linkSync(path, link)
+      for (const name of [link, path]) {
+        const { context, registry } = yield* Effect.provideService(another, Place, { folder, path: name })
+        const error = yield* Effect.flip(registry.register(instance(1), ttl))
+        assert.strictEqual(error.reason._tag, "Unreadable")
+        assert.include(error.message, `${name} is mounted or linked as a single file; mount its folder`)
+        const read = Effect.scoped(Effect.flatMap(watch(orders), Queue.take)).pipe(Effect.provide(context))
+        assert.strictEqual(yield* watchFails(read), "Unreadable")
+      }
+      assert.isFalse(Fs.existsSync(`${link}-wal`))
+      Fs.rmSync(link)
+      const { registry } = yield* another
+      yield* registry.register(instance(1), ttl)
+      assert.deepStrictEqual(yield* list(orders), [instance(1).address])
+    })
+  )
+
+  it("F-local-g: tells from what Linux says of its mounts whether a file is one", () => {
+    const mounts = [
+      "22 27 0:21 / /proc rw,relatime - proc proc rw",
+      "90 27 8:1 /srv/data /data rw,relatime shared:1 - ext4 /dev/sda1 rw",
+      String.raw`91 27 8:1 /srv/a\040b.db /var/my\040own\134x/orders.db rw,relatime - ext4 /dev/sda1 rw`,
+      ""
+    ].join("\n")
+    assert.isTrue(Mounts.isMountPoint(mounts, String.raw`/var/my own\x/orders.db`))
+    assert.isTrue(Mounts.isMountPoint(mounts, "/data"))
+    for (const path of ["/data/orders.db", "/var/my", "/srv/data", "/srv/a b.db"]) {
+      assert.isFalse(Mounts.isMountPoint(mounts, path), path)
+    }
+  })
 
   test(
     "F-local-h: a process that slept longer than its time to live loses its lease once, and takes the same id again",

@@ -184,7 +184,9 @@ export const Restart = Context.Reference<Schedule.Schedule<unknown>>("@muster/co
 })
 
 /**
- * The deadline of one call to a registry. Default: 3 s.
+ * The deadline of one exchange with a registry. A registration consists of up to four of them, one after the other (as
+ * the grant of a lease and the writing of the entry), and is cut short after four deadlines; every other call of a
+ * registrar after one. Default: 3 s.
  *
  * @category registries
  * @since 0.1.0
@@ -278,7 +280,8 @@ export const Poll = Context.Reference<Duration.Duration>("@muster/core/Policy/Po
  * is taken for dead and opened again. `relist`: a listing that nobody waits for waits a random time up to this, so that
  * a restarted API server sees a spread of its clients. `linger`: how long a watch outlives its last watcher, so that a
  * full read does not close and open it. `pageSize`: slices in one page of a listing. `longestPause`: a `Retry-After`
- * beyond this is cut down to it. Defaults: 4 to 9 min; 90 s; 5 s; 1 s; 200; 60 s.
+ * beyond this is cut down to it. `logLength`: how many changes of a service are remembered, at most twice as many; a
+ * watcher that is further behind is told everything anew, from memory. Defaults: 4 to 9 min; 90 s; 5 s; 1 s; 200; 60 s; 250.
  *
  * @category registries
  * @since 0.1.0
@@ -290,6 +293,7 @@ export const SharedWatch = Context.Reference<{
   readonly linger: Duration.Duration
   readonly pageSize: number
   readonly longestPause: Duration.Duration
+  readonly logLength: number
 }>("@muster/core/Policy/SharedWatch", {
   defaultValue: () => ({
     life: [Duration.minutes(4), Duration.minutes(9)],
@@ -297,7 +301,8 @@ export const SharedWatch = Context.Reference<{
     relist: Duration.seconds(5),
     linger: Duration.seconds(1),
     pageSize: 200,
-    longestPause: Duration.seconds(60)
+    longestPause: Duration.seconds(60),
+    logLength: 250
   })
 })
 

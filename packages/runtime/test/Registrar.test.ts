@@ -462,19 +462,33 @@ describe("Registrar", () => {
     })
   )
 
-  it.effect("F-o: a registry that takes 5 s for every call gets one call at a time, each with a deadline", () =>
+  it.effect("F-o: a registry that takes 15 s for every call gets one call at a time, each with a deadline", () =>
     Effect.gen(function* () {
       const script = make()
-      script.all(takes("5 seconds"))
+      script.all(takes("15 seconds"))
       const instance = yield* start(script)
       yield* pass("10 minutes")
       assert.strictEqual(yield* instance.tag, "Granting")
       assert.strictEqual(script.open.most, 1)
-      assert.isBelow(script.calls.length, 600 / 4.5)
+      assert.isBelow(script.calls.length, 600 / 13)
+      assert.isAbove(script.calls.length, 600 / 15)
       script.all(takes("2 seconds"))
       yield* pass("20 seconds")
       assert.include(["Registered", "Renewing"], yield* instance.tag)
     })
+  )
+
+  it.effect(
+    "F-o: a registration is waited for while it may still consist of exchanges that each keep their deadline",
+    () =>
+      Effect.gen(function* () {
+        const script = make()
+        script.behave.register = takes("11 seconds")
+        const instance = yield* start(script)
+        yield* pass("11 seconds")
+        assert.strictEqual(yield* instance.tag, "Registered")
+        assert.strictEqual(script.count("register"), 1)
+      })
   )
 
   it.effect("starts degraded while the registry is down, says so once, and registers when it is back", () =>

@@ -1,6 +1,8 @@
 /**
  * The calls that one instance makes to its registry: each has a deadline, a span, and a typed error when time runs out.
  *
+ * Back ends keep the deadline of each exchange themselves; the one of a registration is for one that does not, because a
+ * registration that is cut short begins anew, and on a slow registry would never come to its end.
  * Staying registered asks once and lets the caller decide what follows. Leaving insists: it asks again for as long as
  * it may take, because nobody comes back to it.
  */
@@ -10,6 +12,12 @@ import type { Endpoint } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
 import { type Lease, Registry } from "@muster/core/Registry"
 import { LeaseLost, RegistryError, TimedOut, Unavailable } from "@muster/core/RegistryError"
+
+/**
+ * The most exchanges of a registration: a session or a turn, a question who has the id, another before anybody is sent
+ * away or a lease, the entry.
+ */
+const registration = 4
 
 export const make = Effect.fnUntraced(function* (endpoint: Endpoint) {
   const registry = yield* Registry
@@ -39,7 +47,8 @@ export const make = Effect.fnUntraced(function* (endpoint: Endpoint) {
 
   return {
     attributes,
-    register: (claim: Endpoint, ttl: Duration.Duration) => once("register", registry.register(claim, ttl), deadline),
+    register: (claim: Endpoint, ttl: Duration.Duration) =>
+      once("register", registry.register(claim, ttl), registration * deadline),
     /** Renews what is held; nothing held is a lost lease. `within` is in milliseconds. */
     renew: (lease: Lease | undefined, within = Infinity) =>
       lease === undefined

@@ -7,6 +7,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
+import * as Policy from "@muster/core/Policy"
 import type { GrpcError } from "./grpcError.ts"
 import * as Errors from "./grpcError.ts"
 import type { KeepAlive } from "./keepAlive.ts"
@@ -19,6 +20,7 @@ interface Granted {
 
 export const make = Effect.fnUntraced(function* (members: Members, keepAlive: KeepAlive) {
   const scope = yield* Effect.scope
+  const deadline = yield* Policy.CallDeadline
   /** The ids of grants that are not known to be in use yet. */
   const open = new Map<string, string>()
 
@@ -33,7 +35,7 @@ export const make = Effect.fnUntraced(function* (members: Members, keepAlive: Ke
     const answer = yield* Effect.result(ask).pipe(Effect.onInterrupt(() => abandon(name, id)))
     if (answer._tag === "Success") return { id, ttl: Duration.seconds(Number(answer.success.TTL)) }
     if (!Errors.isLeaseTaken(answer.failure)) return yield* answer.failure
-    if (yield* keepAlive.renew(id, ttl)) return { id, ttl: Duration.seconds(seconds) }
+    if (yield* keepAlive.renew(id, deadline)) return { id, ttl: Duration.seconds(seconds) }
     open.delete(name)
     return yield* grant(name, ttl)
   })

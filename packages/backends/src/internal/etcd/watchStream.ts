@@ -132,6 +132,8 @@ const open = Effect.fnUntraced(function* (members: Members, heartbeat: Duration.
     onMessage,
     onDeath
   })
+  // How long it took to open was no silence.
+  heardAt = now()
   const cancel = (watch_id: string) => duplex.write({ cancel_request: { watch_id } })
 
   const ask = (create_request: IWatchCreateRequest, sink?: Sink) => {

@@ -52,8 +52,12 @@ export const ofStatus = (call: Call, code: number, { message: told }: Status): F
   switch (code) {
     case 401:
       return new Reason.Unauthenticated({ message: `${message}; are the credentials still valid?` })
-    case 403:
-      return new Reason.PermissionDenied({ message: `${denial(call, told ?? "")} (${message})` })
+    case 403: {
+      const user = userOf(told ?? "")
+      return user === anonymous
+        ? new Reason.Unauthenticated({ message: `${unseen} (${message})` })
+        : new Reason.PermissionDenied({ message: `${denial(call, user)} (${message})` })
+    }
     case 404:
       return new Reason.Unreadable({ message: `${message}; EndpointSlices need Kubernetes 1.21 or newer` })
     case 410:
@@ -65,9 +69,17 @@ export const ofStatus = (call: Call, code: number, { message: told }: Status): F
   }
 }
 
+const userOf = (told: string) => /User "([^"]+)"/.exec(told)?.[1]
+
+/** Whom the API server takes everybody for who shows no credentials, if it answers him at all. */
+const anonymous = "system:anonymous"
+
+const unseen =
+  "the API server saw no credentials of ours; does this user of the kubeconfig have a token, a certificate or a program? " +
+  "tokenFile is not read"
+
 /** What is not allowed, to whom, and the two commands that allow it. */
-const denial = ({ namespace, verb }: Call, told: string): string => {
-  const user = /User "([^"]+)"/.exec(told)?.[1]
+const denial = ({ namespace, verb }: Call, user: string | undefined): string => {
   const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(user ?? "")
   const subject =
     account !== null

@@ -31,8 +31,7 @@ export interface Options {
 export const make = Effect.fnUntraced(function* (connection: Api.Connection, options: Options) {
   yield* label("the namespace", options.namespace)
   const api = yield* Api.make(connection)
-  const logLength = yield* Policy.LogLength
-  const { linger } = yield* Policy.SharedWatch
+  const { linger, logLength } = yield* Policy.SharedWatch
   const registry = `k8s://${options.namespace}`
   const inventories = new Map<string, Inventory.Inventory>()
   const current = new Map<string, NamespaceWatch.NamespaceWatch>()

@@ -5,7 +5,8 @@
  * When a file is replaced while others have it open, what they keep beside it must never be read with the new one. So
  * a registry knows the inode of its own file: only that is opened, and a new one is laid out under an exclusive lock
  * that first removes what an earlier file left. A copy of a registry (a backup that was put back) is set aside, because
- * nobody can say what lies beside it; whoever is alive registers again.
+ * nobody can say what lies beside it; whoever is alive registers again. A file under several paths would be one registry
+ * for each of them, and is refused.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,6 +17,7 @@ import { DatabaseSync } from "node:sqlite"
 import { pathToFileURL } from "node:url"
 import { Unavailable, Unreadable } from "@muster/core/RegistryError"
 import { Absent, type Failure, fromUnknown } from "./failure.ts"
+import * as Mounts from "./mounts.ts"
 import * as Tables from "./tables.ts"
 
 /** An open file. */
@@ -80,6 +82,10 @@ const identify = (path: string) =>
     false
   ).pipe(Effect.orElseSucceed(() => undefined))
 
+/** Whether others may come to this file by another path, where they would not find what lies beside this one. */
+const hasOtherPaths = (path: string, { nlink }: Fs.BigIntStats) =>
+  nlink > 1n || Mounts.isMountPoint(Mounts.mountinfo(), Fs.realpathSync(path))
+
 /** What is to be opened at the path: its registry, or nothing yet. */
 const survey = Effect.fnUntraced(function* (path: string, create: boolean) {
   const folder = Path.dirname(path)
@@ -87,6 +93,9 @@ const survey = Effect.fnUntraced(function* (path: string, create: boolean) {
   if (found?.isDirectory() === true) return yield* new Unreadable({ message: `${path} is a folder; name a file` })
   if (found === undefined && !(yield* attempt(() => Fs.existsSync(folder)))) {
     return yield* new Unavailable({ message: `the folder ${folder} is not there` })
+  }
+  if (found !== undefined && (yield* attempt(() => hasOtherPaths(path, found)))) {
+    return yield* new Unreadable({ message: `${path} is mounted or linked as a single file; mount its folder` })
   }
   const isEmpty = found === undefined || found.size === 0n
   const identity = isEmpty ? undefined : yield* identify(path)

@@ -48,7 +48,10 @@ export const fromUnknown = (cause: unknown): RegistryErrorReason | Locked => {
     case 8: // SQLITE_READONLY
       return code === moved
         ? new Unavailable({ message: "the file was replaced while it was written", cause })
-        : new PermissionDenied({ message: "the file cannot be written; give this process write access to it", cause })
+        : new PermissionDenied({
+            message: "the file or its folder cannot be written; give this process write access to both",
+            cause
+          })
     case 13: // SQLITE_FULL
       return new Exhausted({ message: `${message}; make room on the disk`, cause })
     case 1: // SQLITE_ERROR: a table is missing
