@@ -479,6 +479,23 @@ describe("Registrar", () => {
   )
 
   it.effect(
+    "F-o: a registry that takes 5 s for every call gets one call at a time, and the lease is not given up",
+    () =>
+      Effect.gen(function* () {
+        const script = make()
+        script.all(takes("5 seconds"))
+        const instance = yield* start(script)
+        yield* pass("10 minutes")
+        assert.strictEqual(script.open.most, 1)
+        assert.strictEqual(script.count("register"), 1)
+        assert.isBelow(script.calls.length, 600 / 4.5)
+        script.all(takes("2 seconds"))
+        yield* pass("20 seconds")
+        assert.include(["Registered", "Renewing"], yield* instance.tag)
+      })
+  )
+
+  it.effect(
     "F-o: a registration is waited for while it may still consist of exchanges that each keep their deadline",
     () =>
       Effect.gen(function* () {
