@@ -488,7 +488,7 @@ describe("Registrar", () => {
         yield* pass("10 minutes")
         assert.strictEqual(script.open.most, 1)
         assert.strictEqual(script.count("register"), 1)
-        assert.isBelow(script.calls.length, 600 / 4.5)
+        assert.isBelow(script.calls.length, 600 / 4)
         script.all(takes("2 seconds"))
         yield* pass("20 seconds")
         assert.include(["Registered", "Renewing"], yield* instance.tag)
