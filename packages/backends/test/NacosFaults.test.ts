@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigProvider, Duration, Effect, Exit, Layer, Queue, Redacted, Schedule, Scope } from "effect"
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs"
 import { DiscoveryState, Endpoint, Policy, Registry, type Resolver, Snapshot } from "@muster/core"
 import * as Nacos from "@muster/backends/Nacos"
 import { certificate, temporary } from "./fixtures/files.ts"
@@ -524,6 +525,28 @@ describe("Nacos", () => {
       }
     })
   )
+
+  for (const [protocol, tag] of [
+    ["grpc", "Untrusted"],
+    ["http", "Unavailable"]
+  ] as const) {
+    it.live(
+      `F-nacos-g: a key of another certificate, while they are replaced, costs a call over ${protocol} alone`,
+      () =>
+        Effect.gen(function* () {
+          const tls = yield* certificate(yield* temporary)
+          const others = yield* certificate(yield* temporary)
+          const it = yield* server({ tls })
+          const own = readFileSync(tls.key)
+          yield* Effect.gen(function* () {
+            copyFileSync(others.key, tls.key)
+            for (const call of calls()) yield* fails(call, tag, /the certificates: .*key values mismatch/)
+            writeFileSync(tls.key, own)
+            assert.deepStrictEqual(ids(yield* list), [])
+          }).pipe(Effect.provide(nacos(it, { tls, protocol })))
+        })
+    )
+  }
 
   it.live("asks in its namespace and group, registers in its cluster, and makes the documented requests alone", () =>
     Effect.gen(function* () {
