@@ -311,6 +311,40 @@ describe("Nacos", () => {
     )
   }
 
+  for (const [name, options] of protocols) {
+    it.live(`over ${name}, shows that an instance leaves although somebody had edited it in the console`, () =>
+      withServer(
+        Effect.fnUntraced(function* (it) {
+          const registry = yield* Registry.Registry
+          const lease = yield* register(instance(1))
+          yield* it.control("edit", JSON.stringify({ service: orders, id: "i-1", metadata: { team: "x" } }))
+          const edited = instance(1, { metadata: { team: "x" } })
+          assert.deepStrictEqual((yield* list).endpoints, [edited])
+          yield* registry.update(lease, instance(1).asDraining())
+          assert.deepStrictEqual((yield* list).endpoints, [edited.asDraining()])
+          yield* renew(lease)
+          yield* revoke(lease)
+          assert.deepStrictEqual((yield* list).endpoints, [])
+        }),
+        options
+      )
+    )
+
+    it.live(`over ${name}, is taken with a time to live that is shorter than the interval of Nacos's own beats`, () =>
+      withServer(
+        Effect.fnUntraced(function* () {
+          const registry = yield* Registry.Registry
+          for (const ttl of [4999.5, 2000]) {
+            const lease = yield* registry.register(instance(1), Duration.millis(ttl))
+            assert.deepStrictEqual((yield* list).endpoints, [instance(1)])
+            yield* revoke(lease)
+          }
+        }),
+        options
+      )
+    )
+  }
+
   it.live("starts, and goes on, with the servers that answer", () =>
     Effect.gen(function* () {
       const it = yield* server()
