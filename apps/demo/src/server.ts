@@ -5,8 +5,9 @@
  * (no permission, no database) ends it with one sentence.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { Endpoint } from "@muster/core"
 import { Registrar } from "@muster/runtime"
-import { Console, Effect, Layer, Logger, Option, Predicate, Random, References, Stdio, Stream } from "effect"
+import { Console, Effect, Layer, Logger, Option, Predicate, Random, References, Schema, Stdio, Stream } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
 import * as Backend from "./backend.ts"
@@ -53,7 +54,10 @@ export const run = Effect.fn("server")(function* (options: Options) {
   const registered = Registrar.serve(served, { service, id, weight, zone, metadata })
   const serving =
     registry === "none"
-      ? Effect.provide(Effect.andThen(announced, Effect.never), served)
+      ? Effect.andThen(
+          possible({ service, id, weight, zone }),
+          Effect.provide(Effect.andThen(announced, Effect.never), served)
+        )
       : Effect.provide(
           Effect.andThen(taken, Effect.andThen(announced, Effect.never)),
           Layer.provide(registered, Backend.registry(registry))
@@ -73,6 +77,17 @@ export const run = Effect.fn("server")(function* (options: Options) {
     )
   )
 })
+
+const { service, id, weight } = Endpoint.Endpoint.fields
+const Said = Schema.Struct({ service, id, weight, zone: Schema.UndefinedOr(Schema.NonEmptyString) })
+const decode = Schema.decodeEffect(Said)
+
+/** Fails with what a registration would fail with, where there is none. */
+const possible = (said: (typeof Said)["Encoded"]) =>
+  Effect.mapError(decode(said), ({ message }) => {
+    const problem = message.replaceAll(/\s*\n\s*/g, " ")
+    return new Trouble({ message: `${said.service} cannot be registered: ${problem}` })
+  })
 
 /** Completes with the registry's first answer, or with its first silence; fails when it says that it never will take us. */
 const taken = Effect.gen(function* () {

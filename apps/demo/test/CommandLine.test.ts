@@ -59,6 +59,17 @@ describe("the command line", () => {
     complains(["server", "--registry", "direct:///127.0.0.1:4001"], /that can be written/)
   )
 
+  for (const registry of ["none", "memory:"]) {
+    it.live.each([
+      { args: ["--service", "Bad Name"], says: /Bad Name cannot be registered: Expected a service name/ },
+      { args: ["--weight", "-1"], says: /orders cannot be registered: .*"weight"/ },
+      { args: ["--id", "a b"], says: /orders cannot be registered: Expected an instance id/ },
+      { args: ["--zone", ""], says: /orders cannot be registered: .*"zone"/ }
+    ])(`refuses what no instance can be, registry ${registry}: $args`, ({ args, says }) =>
+      complains(["server", "--registry", registry, ...args], says)
+    )
+  }
+
   it.live("says that a port is taken", () =>
     Effect.scoped(
       Effect.flatMap(takenPort, (port) =>

@@ -89,30 +89,43 @@ const make = (options: Options): Layer.Layer<Registry | Resolver, never, Http.Ht
         registry,
         url: `${tls === undefined ? "http" : "https"}://${Target.formatAddress(address)}`,
         token,
-        datacenter,
         namespace,
         partition
       })
       const pace = Pace.make(yield* Clock.Clock, yield* Policy.Poll)
       return Context.make(Registry, { registry, ...(yield* Registration.make(agent)) }).pipe(
-        Context.add(Resolver, { registry, watch: (service) => follow(agent, service, pace()) })
+        Context.add(Resolver, { registry, watch: (service) => follow(agent, service, datacenter, pace()) })
       )
     })
   )
+
+/** What was told last, by the keys of its entries, and the index to wait behind. */
+interface Told {
+  readonly keys: ReadonlySet<string>
+  readonly behind: bigint
+}
+
+const nothing: Told = { keys: new Set(), behind: 0n }
 
 /**
  * Asks again and again, each time behind the index of the answer before. One that went back belongs to another history,
  * where a wait behind the old index could last for ever, so the next question does not wait. An answer without an index,
  * which some gateways take out, is told whatever it says.
+ *
+ * An answer from behind an index may come from a view that the agent keeps, which leaves out what ACLs hide and, unlike
+ * an answer of now, says nothing of it. So nobody is gone because of it: what is missing there is asked for again.
  */
-const follow = (agent: Agent.Agent, service: ServiceName, pace: Effect.Effect<void>) =>
-  Stream.paginate(0n, (behind) =>
-    Effect.andThen(pace, agent.list(service, behind)).pipe(
-      Effect.map(({ endpoints, index, skipped }) => {
-        const cursor = Cursor.make(String(index))
-        const isNews = index === 0n || index !== behind
-        const changes: ReadonlyArray<Change> = isNews ? [{ _tag: "Reset", endpoints, skipped, cursor }] : []
-        return [changes, Option.some(index < behind ? 0n : index)] as const
+const follow = (agent: Agent.Agent, service: ServiceName, datacenter: string | undefined, pace: Effect.Effect<void>) =>
+  Stream.paginate(nothing, (told) =>
+    Effect.andThen(pace, agent.list(service, { behind: told.behind, datacenter })).pipe(
+      Effect.map(({ endpoints, index, skipped }): readonly [ReadonlyArray<Change>, Option.Option<Told>] => {
+        const { behind } = told
+        if (index !== 0n && index === behind) return [[], Option.some(told)]
+        const keys = new Set([...endpoints.map(({ id }) => id), ...skipped.map(({ key }) => key)])
+        const isMissing = (key: string) => !keys.has(key)
+        if (behind !== 0n && [...told.keys].some(isMissing)) return [[], Option.some({ ...told, behind: 0n })]
+        const change: Change = { _tag: "Reset", endpoints, skipped, cursor: Cursor.make(String(index)) }
+        return [[change], Option.some({ keys, behind: index < behind ? 0n : index })]
       })
     )
   )

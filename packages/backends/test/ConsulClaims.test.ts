@@ -10,9 +10,10 @@ import * as Consul from "@muster/backends/Consul"
 import { register, renew, revoke } from "./fixtures/steps.ts"
 import { instance, passVirtually as pass, reason, settle } from "./RegistryContract.ts"
 
-type Catalog = Effect.Effect<ReadonlyArray<Endpoint.Endpoint>>
+/** What is listed, in the datacenter of the agent or in the one that is asked for. */
+type Catalog = (datacenter: string | null) => Effect.Effect<ReadonlyArray<Endpoint.Endpoint>>
 
-const silent: Catalog = Effect.never
+const silent: Catalog = () => Effect.never
 
 const encode = Schema.encodeSync(Endpoint.EndpointFromJson)
 
@@ -23,17 +24,17 @@ const listed = (endpoint: Endpoint.Endpoint) => ({
 
 /** The agent knows no instance itself, so that a claim is found in the catalog or nowhere. */
 const agent = (catalog: Catalog) =>
-  HttpClient.make((request, { pathname }) => {
+  HttpClient.make((request, { pathname, searchParams }) => {
     const answer = (status: number, body: unknown) =>
       HttpClientResponse.fromWeb(request, new Response(JSON.stringify(body), { status }))
     if (pathname.startsWith("/v1/agent/health/")) return Effect.succeed(answer(404, {}))
     return pathname.startsWith("/v1/agent/")
       ? Effect.succeed(answer(200, ""))
-      : Effect.map(catalog, (endpoints) => answer(200, endpoints.map(listed)))
+      : Effect.map(catalog(searchParams.get("dc")), (endpoints) => answer(200, endpoints.map(listed)))
   })
 
-const consul = (catalog: Catalog) =>
-  Layer.provide(Consul.layerNoDeps(), Layer.succeed(HttpClient.HttpClient, agent(catalog)))
+const consul = (catalog: Catalog, options: Consul.Options = {}) =>
+  Layer.provide(Consul.layerNoDeps(options), Layer.succeed(HttpClient.HttpClient, agent(catalog)))
 
 /** Its outcome, if it has one before virtual time is over. */
 const within = <A, E, R>(duration: Duration.Duration, call: Effect.Effect<A, E, R>) =>
@@ -81,7 +82,25 @@ describe("Consul, claims", () => {
         behind = Duration.toMillis(Duration.hours(1))
         yield* pass(yield* Policy.Heartbeat)
         assert.strictEqual(yield* reason(renew(lease)), "Superseded")
-      }).pipe(Effect.provide(consul(Effect.sync(() => catalog))), Effect.provideService(Clock.Clock, stepped))
+      }).pipe(Effect.provide(consul(() => Effect.sync(() => catalog))), Effect.provideService(Clock.Clock, stepped))
     })
+  )
+
+  it.effect(
+    "F-consul-m: registers where the agent is, so nobody in the datacenter that is read claims the same id",
+    () =>
+      Effect.gen(function* () {
+        const older = instance(1, { startedAt: 1000 })
+        const newer = instance(2, { id: older.id, startedAt: 2000 })
+        let own: ReadonlyArray<Endpoint.Endpoint> = []
+        const catalog: Catalog = (datacenter) => Effect.sync(() => (datacenter === "eu" ? [newer] : own))
+        yield* Effect.gen(function* () {
+          const lease = yield* register(older)
+          yield* renew(lease)
+          own = [newer]
+          yield* pass(yield* Policy.Heartbeat)
+          assert.strictEqual(yield* reason(renew(lease)), "Superseded")
+        }).pipe(Effect.provide(consul(catalog, { datacenter: "eu" })))
+      })
   )
 })

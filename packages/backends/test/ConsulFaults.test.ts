@@ -270,7 +270,56 @@ describe("Consul", () => {
       for (const token of ["blind", "other", undefined]) {
         yield* Effect.provide(fails(list, "PermissionDenied", rules), as(token))
       }
+      yield* Effect.provide(fails(list, "PermissionDenied", /; or give Muster the token itself/), as(undefined))
     })
+  )
+
+  for (const [what, left] of [
+    ["anything", { read: ["bills"], node: true }],
+    ["the nodes", { read: ["orders"] }],
+    ["one of the nodes", { read: ["orders"], node: ["node-1"] }]
+  ] as const) {
+    it.live(
+      `F-consul-g: a client whose token may not read ${what} any more is told so, and of nobody that he is gone`,
+      () =>
+        Effect.gen(function* () {
+          const it = yield* agent({ ports: [0, 0], tokens: { ...tokens, client: { read: ["orders"], node: true } } })
+          for (const n of [1, 2]) {
+            yield* Effect.provide(register(instance(n)), consul(it, { token: Redacted.make("good") }, n - 1))
+          }
+          yield* Effect.gen(function* () {
+            const queue = yield* watch(orders)
+            assert.deepStrictEqual(ids(yield* reset(queue)), ["i-1", "i-2"])
+            yield* Effect.repeat(requests(it), { until: (asked) => asked.some((one) => one.includes("index=")) })
+            yield* it.faults({ tokens: { ...tokens, client: left } })
+            yield* fails(Queue.take(queue), "PermissionDenied", /service "orders" \{ policy = "read" \}/)
+            yield* it.faults({})
+            assert.deepStrictEqual(ids(yield* list), ["i-1", "i-2"])
+          }).pipe(Effect.provide(consul(it, { token: Redacted.make("client") })))
+        })
+    )
+  }
+
+  it.live("asks once more before it tells that an instance is gone, and not for any other news", () =>
+    withAgent(
+      Effect.fnUntraced(function* (agent) {
+        const registry = yield* Registry.Registry
+        yield* register(instance(1))
+        const lease = yield* register(instance(2))
+        const queue = yield* watch(orders)
+        yield* reset(queue)
+        yield* requests(agent)
+        const listings = Effect.map(requests(agent), (all) =>
+          all.filter((one) => /health\/service\/orders\?/.test(one))
+        )
+        yield* registry.update(lease, instance(2).asDraining())
+        yield* reset(queue)
+        assert.isTrue((yield* listings).every((one) => one.includes("index=")))
+        yield* registry.revoke(lease)
+        assert.deepStrictEqual(ids(yield* reset(queue)), ["i-1"])
+        assert.strictEqual((yield* listings).filter((one) => !one.includes("index=")).length, 1)
+      })
+    )
   )
 
   it.live("F-consul-h: understands how agents before 1.11 say that they do not know a check", () =>
@@ -429,6 +478,7 @@ describe("Consul", () => {
           )
           assert.deepStrictEqual([...asked].toSorted(), [
             "GET /v1/agent/health/service/id/orders:i-1?ns=n&partition=p",
+            "GET /v1/health/service/orders?ns=n&partition=p&passing=1&stale=",
             "GET /v1/health/service/orders?ns=n&partition=p&passing=1&stale=&dc=eu",
             "GET /v1/health/service/orders?ns=n&partition=p&passing=1&stale=&dc=eu&index=I&wait=3000ms",
             "PUT /v1/agent/check/pass/L?ns=n&partition=p",

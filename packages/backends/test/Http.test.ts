@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Predicate } from "effect"
 import { HttpClient, HttpClientError, HttpClientRequest } from "effect/http"
-import { readFileSync } from "node:fs"
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createSecureServer } from "node:http2"
+import { createServer } from "node:https"
 import * as Http from "../src/internal/http.ts"
 import * as HttpPool from "../src/internal/httpPool.ts"
 import * as KubernetesFailure from "../src/internal/kubernetes/failure.ts"
@@ -110,6 +111,44 @@ describe("asking over HTTP", () => {
           assert.strictEqual((yield* wait(ask, Duration.seconds(15))).text, "1.1")
         }).pipe(Effect.provide(HttpPool.layer(tls)))
       }
+    })
+  )
+
+  it.live("F-g: a certificate and a key that do not match, while they are replaced, cost a call and nothing else", () =>
+    Effect.gen(function* () {
+      const { ca, cert, key } = yield* certificate(yield* temporary)
+      const others = yield* certificate(yield* temporary)
+      const server = yield* Effect.acquireRelease(
+        Effect.callback<ReturnType<typeof createServer>>((resume) => {
+          const server = createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (_, answer) => answer.end())
+          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.sync(() => server.close())
+      )
+      const address = server.address()
+      const port = typeof address === "object" && address !== null ? address.port : 0
+      const ask = { ...request, origin: `https://127.0.0.1:${port}` }
+      const own = readFileSync(key)
+      yield* Effect.gen(function* () {
+        const { call, wait } = yield* Http.Http
+        const failsWith = Effect.fnUntraced(function* (words: RegExp) {
+          for (const one of [call(ask), wait(ask, Duration.seconds(15))]) {
+            const failure = yield* Effect.flip(one)
+            assert.strictEqual(failure._tag, "Unavailable", failure.message)
+            assert.match(failure.message, words)
+            assert.notInclude(failure.message, "\n")
+          }
+        })
+        copyFileSync(others.key, key)
+        yield* failsWith(/the certificates: .*key values mismatch/)
+        writeFileSync(key, "")
+        yield* failsWith(/the certificates: \S/)
+        rmSync(key)
+        yield* failsWith(/cannot read \S*key\.pem: .*ENOENT/)
+        writeFileSync(key, own)
+        assert.strictEqual((yield* call(ask)).status, 200)
+        assert.strictEqual((yield* wait(ask, Duration.seconds(15))).status, 200)
+      }).pipe(Effect.provide(HttpPool.layer({ ca, cert, key })))
     })
   )
 })

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigProvider, Duration, Effect, Exit, Layer, Queue, Redacted, Schedule, Scope } from "effect"
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs"
 import { DiscoveryState, Endpoint, Policy, Registry, type Resolver, Snapshot } from "@muster/core"
 import * as Nacos from "@muster/backends/Nacos"
 import { certificate, temporary } from "./fixtures/files.ts"
@@ -310,6 +311,40 @@ describe("Nacos", () => {
     )
   }
 
+  for (const [name, options] of protocols) {
+    it.live(`over ${name}, shows that an instance leaves although somebody had edited it in the console`, () =>
+      withServer(
+        Effect.fnUntraced(function* (it) {
+          const registry = yield* Registry.Registry
+          const lease = yield* register(instance(1))
+          yield* it.control("edit", JSON.stringify({ service: orders, id: "i-1", metadata: { team: "x" } }))
+          const edited = instance(1, { metadata: { team: "x" } })
+          assert.deepStrictEqual((yield* list).endpoints, [edited])
+          yield* registry.update(lease, instance(1).asDraining())
+          assert.deepStrictEqual((yield* list).endpoints, [edited.asDraining()])
+          yield* renew(lease)
+          yield* revoke(lease)
+          assert.deepStrictEqual((yield* list).endpoints, [])
+        }),
+        options
+      )
+    )
+
+    it.live(`over ${name}, is taken with a time to live that is shorter than the interval of Nacos's own beats`, () =>
+      withServer(
+        Effect.fnUntraced(function* () {
+          const registry = yield* Registry.Registry
+          for (const ttl of [4999.5, 2000]) {
+            const lease = yield* registry.register(instance(1), Duration.millis(ttl))
+            assert.deepStrictEqual((yield* list).endpoints, [instance(1)])
+            yield* revoke(lease)
+          }
+        }),
+        options
+      )
+    )
+  }
+
   it.live("starts, and goes on, with the servers that answer", () =>
     Effect.gen(function* () {
       const it = yield* server()
@@ -524,6 +559,28 @@ describe("Nacos", () => {
       }
     })
   )
+
+  for (const [protocol, tag] of [
+    ["grpc", "Untrusted"],
+    ["http", "Unavailable"]
+  ] as const) {
+    it.live(
+      `F-nacos-g: a key of another certificate, while they are replaced, costs a call over ${protocol} alone`,
+      () =>
+        Effect.gen(function* () {
+          const tls = yield* certificate(yield* temporary)
+          const others = yield* certificate(yield* temporary)
+          const it = yield* server({ tls })
+          const own = readFileSync(tls.key)
+          yield* Effect.gen(function* () {
+            copyFileSync(others.key, tls.key)
+            for (const call of calls()) yield* fails(call, tag, /the certificates: .*key values mismatch/)
+            writeFileSync(tls.key, own)
+            assert.deepStrictEqual(ids(yield* list), [])
+          }).pipe(Effect.provide(nacos(it, { tls, protocol })))
+        })
+    )
+  }
 
   it.live("asks in its namespace and group, registers in its cluster, and makes the documented requests alone", () =>
     Effect.gen(function* () {

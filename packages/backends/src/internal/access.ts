@@ -37,5 +37,8 @@ const pem = (path: string | undefined) =>
         catch: (cause) => new Error(`cannot read ${path}: ${String(cause)}`, { cause })
       })
 
+/** What it is called when the contents do not fit together, or are none. */
+export const unusable = (cause: unknown) => new Error(`the certificates: ${String(cause)}`, { cause })
+
 /** The codes with which Node and OpenSSL refuse the certificate of a server. */
 export const badCertificate = /^(CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_|HOSTNAME_|ERR_TLS_CERT_)/

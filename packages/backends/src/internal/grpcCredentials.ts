@@ -9,7 +9,7 @@ export const make = Effect.fnUntraced(function* (tls: Access.Tls | undefined) {
   const made = yield* Effect.try({
     try: () =>
       credentials.createSsl(ca ?? null, key ?? null, cert ?? null, { rejectUnauthorized: tls.skipVerify !== true }),
-    catch: (cause) => new Error(`the certificates: ${String(cause)}`, { cause })
+    catch: Access.unusable
   })
   const options = tls.serverName === undefined ? {} : { "grpc.ssl_target_name_override": tls.serverName }
   return { credentials: made, options }

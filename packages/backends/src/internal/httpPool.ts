@@ -6,11 +6,9 @@
  * long as any is under way, and may notice one a twentieth late.
  */
 import { Agent, buildConnector, type Dispatcher } from "@effect/platform-node/Undici"
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as FiberHandle from "effect/FiberHandle"
 import * as Layer from "effect/Layer"
 import * as Policy from "@muster/core/Policy"
@@ -125,16 +123,19 @@ const agent = (tls: Access.Tls | undefined, options: Agent.Options) =>
     (agent) => Effect.promise(() => agent.destroy())
   )
 
-/** Reads the certificates anew for each connection. */
+/** Reads the certificates anew for each connection; those that are just being replaced cost no more than this one. */
 const connector =
   (tls: Access.Tls): buildConnector.connector =>
   (options, callback) => {
     const { serverName: servername, skipVerify = false } = tls
-    Effect.runCallback(Access.read(tls), {
-      onExit: Exit.match({
-        onSuccess: (pem) =>
-          buildConnector({ ...pem, ...http1, servername, rejectUnauthorized: !skipVerify })(options, callback),
-        onFailure: (cause) => callback(new Error(Cause.pretty(cause)), null)
+    const connected = Effect.flatMap(Access.read(tls), (pem) =>
+      Effect.try({
+        try: () => buildConnector({ ...pem, ...http1, servername, rejectUnauthorized: !skipVerify })(options, callback),
+        catch: Access.unusable
       })
-    })
+    )
+    // The message alone: it names the file, which its cause does not.
+    Effect.runFork(
+      Effect.match(connected, { onSuccess: () => {}, onFailure: ({ message }) => callback(new Error(message), null) })
+    )
   }

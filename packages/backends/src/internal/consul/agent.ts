@@ -27,7 +27,6 @@ export interface Access {
   readonly registry: string
   readonly url: string
   readonly token: Redacted.Redacted | undefined
-  readonly datacenter: string | undefined
   readonly namespace: string | undefined
   readonly partition: string | undefined
 }
@@ -36,6 +35,15 @@ export interface Access {
 export interface Listing extends NonNullable<ReturnType<typeof Wire.listing>> {
   readonly text: string
   readonly index: bigint
+}
+
+/** Where a service is looked up and since when; by default in the datacenter of the agent, now. */
+export interface Question {
+  readonly datacenter?: string | undefined
+  /** The index to wait behind, until something changes or a heartbeat is over. */
+  readonly behind?: bigint
+  /** An answer that says the same is not read again. */
+  readonly known?: Listing | undefined
 }
 
 /** What may be asked of the agent. */
@@ -78,16 +86,12 @@ export const make = Effect.fnUntraced(function* (access: Access) {
       onFailure: (reason) => Effect.fail(failure(key, reason))
     })
 
-  /**
-   * Waits behind `index` until something changes, for a heartbeat at most; 0 asks for the answer of now. One that says
-   * what is `known` already is not read again.
-   */
-  const list = Effect.fnUntraced(function* (service: ServiceName, index: bigint, known: Listing | undefined) {
+  const list = Effect.fnUntraced(function* (service: ServiceName, { behind = 0n, datacenter, known }: Question) {
     const message = request("GET", `/v1/health/service/${service}`, {
       passing: "1",
       stale: "",
-      dc: access.datacenter,
-      ...(index === 0n ? {} : { index: String(index), wait: `${Duration.toMillis(heartbeat)}ms` })
+      dc: datacenter,
+      ...(behind === 0n ? {} : { index: String(behind), wait: `${Duration.toMillis(heartbeat)}ms` })
     })
     const answer = yield* http.wait(message, silence)
     if (answer.status !== 200) return yield* refusal(answer, readRule(service))
@@ -102,12 +106,14 @@ export const make = Effect.fnUntraced(function* (access: Access) {
     const count = found.endpoints.length + found.skipped.length
     if (isFiltered(answer, count)) {
       return yield* new PermissionDenied({
-        message: `ACLs filter the answer, so what is missing may well be there; the token needs ${readRule(service)}`
+        message: `ACLs filter the answer, so what is missing may well be there; the token needs ${readRule(service)}${orOurs}`
       })
     }
     return { ...found, text: answer.text, index: indexOf(answer) }
   })
 
+  /** The agent may have one of its own for who gives none, which no answer tells. */
+  const orOurs = access.token === undefined ? "; or give Muster the token itself" : ""
   const isFiltered = (answer: Http.Answer, count: number) =>
     answer.headers["x-consul-results-filtered-by-acls"] === "true" ||
     (access.token === undefined && count === 0 && answer.headers["x-consul-default-acl-policy"] === "deny")
@@ -157,8 +163,9 @@ export const make = Effect.fnUntraced(function* (access: Access) {
           isUnknown
         )
       ),
-    list: (service: ServiceName, index: bigint, known?: Listing): Effect.Effect<Listing, RegistryError> =>
-      Effect.mapError(list(service, index, known), (reason) => failure(service, reason)),
+    /** All passing instances of a service. */
+    list: (service: ServiceName, question: Question): Effect.Effect<Listing, RegistryError> =>
+      Effect.mapError(list(service, question), (reason) => failure(service, reason)),
     failure: (endpoint: Endpoint, reason: RegistryErrorReason) => failure(keyOf(endpoint), reason)
   }
 })

@@ -52,7 +52,7 @@ export const make = Effect.fnUntraced(function* (agent: Agent) {
     capacity: services,
     timeToLive: yield* Policy.Heartbeat,
     lookup: (service: ServiceName) =>
-      agent.list(service, 0n, read.get(service)?.listing).pipe(
+      agent.list(service, { known: read.get(service)?.listing }).pipe(
         Effect.map((listing) => claimsIn(service, listing)),
         Effect.timeout(patience),
         Effect.orElseSucceed(() => noClaims)

@@ -38,9 +38,13 @@ export interface Instance {
 export const addressOf = ({ clusterName, ip, port }: Pick<Instance, "clusterName" | "ip" | "port">): string =>
   `${clusterName}#${ip}#${port}`
 
+/** Beside the entry: an edit in the console pins each key that is there, and the entry as it was, whatever is put later. */
+const draining = "muster-draining"
+
 /**
  * An endpoint as an instance. The times are for servers that are asked over HTTP: an instance that is silent is deleted
- * at once, because a service without any healthy instance is told as if all of its instances were.
+ * at once, because a service without any healthy instance is told as if all of its instances were. Every server refuses
+ * one whose beats are further apart than it may be silent, and 5 s are what they are by default.
  */
 export const instance = (endpoint: Endpoint, { cluster, ephemeral }: Place, ttl: Duration.Duration): Instance => ({
   ip: endpoint.host,
@@ -53,12 +57,17 @@ export const instance = (endpoint: Endpoint, { cluster, ephemeral }: Place, ttl:
   metadata: {
     ...Attributes.encode(endpoint, (key) => !isOurs(key)),
     "muster-id": endpoint.id,
-    "preserved.heart.beat.timeout": String(Duration.toMillis(ttl)),
-    "preserved.ip.delete.timeout": String(Duration.toMillis(ttl))
+    ...(endpoint.draining ? { [draining]: "true" } : {}),
+    "preserved.heart.beat.interval": whole(Duration.toMillis(ttl) / 3),
+    "preserved.heart.beat.timeout": whole(Duration.toMillis(ttl)),
+    "preserved.ip.delete.timeout": whole(Duration.toMillis(ttl))
   }
 })
 
-const isOurs = (key: string) => key === "muster-id" || key.startsWith("preserved.")
+/** Nacos reads nothing else as a number. */
+const whole = (milliseconds: number) => String(Math.ceil(milliseconds))
+
+const isOurs = (key: string) => key === "muster-id" || key === draining || key.startsWith("preserved.")
 
 const Host = Schema.Struct({
   ip: Schema.String,
@@ -111,7 +120,7 @@ export const inventory = (service: ServiceName, { hosts }: ServiceInfo) => {
 }
 
 const entryOf = (service: ServiceName, { ip, metadata, port, weight }: typeof Host.Type): Entry.Entry => {
-  const { "muster-id": id, ...others } = metadata ?? {}
+  const { "muster-id": id, [draining]: isDraining, ...others } = metadata ?? {}
   const attributes = Object.fromEntries(Object.entries(others).filter(([key]) => !isOurs(key)))
   const own = id === undefined ? undefined : Attributes.decode(service, id, attributes)
   if (own !== undefined && !Entry.isEndpoint(own)) return own
@@ -119,6 +128,7 @@ const entryOf = (service: ServiceName, { ip, metadata, port, weight }: typeof Ho
   // Operators change the weight of an instance in the console: it counts, not the one that was registered.
   return Entry.fromFields(service, own?.id ?? Target.formatAddress({ host: ip, port }), {
     ...fields,
+    ...(isDraining === "true" ? { draining: true } : {}),
     weight: weight ?? 1
   })
 }
