@@ -64,10 +64,10 @@ describe.skipIf(NameServer.isMissing)("with a real name server", () => {
             Effect.gen(function* () {
               const found = yield* list
               assert.deepStrictEqual(shown(found), [
-                "10.0.0.1:80 3",
+                "10.0.0.1:80 1.5",
                 "10.0.0.2:80 0.03",
                 "10.0.0.2:81 0",
-                "[fd00::1]:80 3"
+                "[fd00::1]:80 1.5"
               ])
               assert.deepStrictEqual(found.endpoints.find(({ host }) => host === "10.0.0.1")?.metadata, {
                 target: "a.test"
@@ -76,6 +76,24 @@ describe.skipIf(NameServer.isMissing)("with a real name server", () => {
               assert.strictEqual(only.endpoints.length, 3)
             }).pipe(Effect.provide(services(address)))
         )
+    )
+
+    it.live("F-dns: gives each record its share, however many addresses its target has", () =>
+      withServer(
+        [
+          "host-record=a.test,10.0.0.1",
+          ...[2, 3, 4, 5].map((n) => `host-record=b.test,10.0.0.${n}`),
+          srv("a.test", 80, 0, 50),
+          srv("b.test", 80, 0, 50)
+        ],
+        ({ address }) =>
+          Effect.gen(function* () {
+            assert.deepStrictEqual(shown(yield* list), [
+              "10.0.0.1:80 50",
+              ...[2, 3, 4, 5].map((n) => `10.0.0.${n}:80 12.5`)
+            ])
+          }).pipe(Effect.provide(services(address)))
+      )
     )
 
     it.live("F-dns-i: skips a target without an address and a port 0, and takes the target '.' for nothing", () =>

@@ -1,9 +1,9 @@
 /**
  * From records to instances: RFC 2782 for SRV records, one port for plain addresses.
  *
- * Only the records of the best (lowest) priority take part in normal picks, each with its weight; the others get the
- * weight 0, which keeps them for when nothing else is left. A weight of 0 beside others means a very small share. One
- * address is one instance, however many records name it.
+ * Only the records of the best (lowest) priority take part in normal picks, each with its weight, which the addresses of
+ * its target share; the others get the weight 0, which keeps them for when nothing else is left. A weight of 0 beside
+ * others means a very small share. One address is one instance, however many records name it.
  */
 import * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
@@ -55,7 +55,8 @@ export const services = Effect.fnUntraced(function* (
     const { port, target } = record
     const all = found.get(target) ?? []
     if (all.length === 0) return [Entry.unreadable(service, `${target}:${port}`, "its target has no address")]
-    return all.map(({ host }) => entry(service, { host, port, weight: weights[n], metadata: { target } }))
+    const weight = (weights[n] ?? 0) / all.length
+    return all.map(({ host }) => entry(service, { host, port, weight, metadata: { target } }))
   })
   return { ...instances(entries), ttl: undefined }
 })
