@@ -34,7 +34,7 @@ const error = RegistryError
 export const Event = Schema.TaggedUnion({
   /** A lease and an entry are being asked for. */
   GrantStarted: { at },
-  /** The registry has the entry; `ttl` is what it granted, in milliseconds. */
+  /** The registry has the entry since `at` or later; `ttl` is what it granted, in milliseconds. */
   Granted: { at, lease: Schema.String, ttl: Schema.Finite },
   /** The registry did not take the entry. */
   GrantFailed: { at, error },

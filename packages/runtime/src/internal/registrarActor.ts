@@ -102,19 +102,21 @@ export const run = Effect.fnUntraced(function* (
       : dispatch({ _tag: "GrantFailed", at: now(), error })
   }
 
-  const claim: Effect.Effect<void> = Effect.suspend(() => calls.register(claimed, ttl)).pipe(
-    Effect.matchEffect({
+  /** Registered since it was asked for: a lease may run from then on, however long the rest took. */
+  const claim: Effect.Effect<void> = Effect.suspend(() => {
+    const at = now()
+    return Effect.matchEffect(calls.register(claimed, ttl), {
       onSuccess: (lease) => {
         held = lease
         lost = lease.lost
-        return dispatch({ _tag: "Granted", at: now(), lease: lease.id, ttl: Duration.toMillis(lease.ttl) })
+        return dispatch({ _tag: "Granted", at, lease: lease.id, ttl: Duration.toMillis(lease.ttl) })
       },
       onFailure: (error) =>
         error.reason._tag === "Superseded"
           ? yieldTo(error, error.reason.by)
           : dispatch({ _tag: "GrantFailed", at: now(), error })
     })
-  )
+  })
 
   /**
    * Granting: the same id again and again, so that a lost answer never makes two of us. In a fiber of its own:
