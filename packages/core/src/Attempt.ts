@@ -224,7 +224,7 @@ const examine = (
   if (!Outcome.isHarmless(outcome)) judge(self, member, outcome, now, random)
 }
 
-/** A probe that was given up after so many times what an answer usually takes has failed. */
+/** A probe that was given up after so many times what an answer of the others usually takes has failed. */
 const late = 2
 
 const settleProbe = (
@@ -238,7 +238,7 @@ const settleProbe = (
   switch (outcome._tag) {
     case "Interrupted":
       // Callers with little time would be lost on one that hangs, each of them as the next probe.
-      return elapsed > late * Load.usualLatency(self.load)
+      return elapsed > late * Load.usualLatency(self.load, member.slot)
         ? judge(self, member, outcome, now, random)
         : Roster.dispatch(self, member, { _tag: "ProbeCancelled", at: now })
     case "Succeeded":

@@ -760,14 +760,14 @@ export const typicalLatency = ({ options, typical, typicalAt }: Load, now: numbe
   typical === 0 ? options.firstEstimate : typical * decay((now - typicalAt) / options.tau)
 
 /**
- * How long an answer of any of the instances took when they were last heard of, in milliseconds: nothing is forgotten
+ * How long an answer of any instance but this took when they were last heard of, in milliseconds: nothing is forgotten
  * while nothing is asked.
  *
  * @category getters
  * @since 0.1.0
  */
-export const usualLatency = (self: Load): number =>
-  median(self, (slot) => self.hot[slot * hotStride + expected]) || self.options.firstEstimate
+export const usualLatency = (self: Load, except: number): number =>
+  median(self, (slot) => self.hot[slot * hotStride + expected], except) || self.options.firstEstimate
 
 /** For how long what was typical is taken for what is, in milliseconds. */
 const typicalFor = 1000
@@ -781,11 +781,11 @@ const findTypical = (self: Load, now: number): void => {
 }
 
 /** The (lower) median of what was measured, from an even sample of the slots; 0 when nothing was. */
-const median = (self: Load, latencyOf: (slot: number) => number): number => {
+const median = (self: Load, latencyOf: (slot: number) => number, except?: number): number => {
   const stride = Math.max(1, Math.floor(self.slots / sampled))
   const measured: Array<number> = []
   for (let slot = 0; slot < self.slots; slot += stride) {
-    if (isKnown(self, slot) && !has(self, slot, gone)) measured.push(latencyOf(slot))
+    if (slot !== except && isKnown(self, slot) && !has(self, slot, gone)) measured.push(latencyOf(slot))
   }
   measured.sort((a, b) => a - b)
   return measured[(measured.length - 1) >> 1] ?? 0

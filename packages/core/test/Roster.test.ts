@@ -458,6 +458,21 @@ describe("Roster", () => {
     }
   })
 
+  it("F-c1: a probe that hangs is late also where nothing is known of anybody else", () => {
+    const world = setUp(endpoint("a", { port: 1 }))
+    for (let n = 0; n < 4; n++) world.finish(attemptOn(world, "a"), Outcome.succeeded, 18)
+    world.put(endpoint("b", { port: 2 }))
+    eject(world, "a")
+    world.world.now += 1000
+    for (let probes = 1; probes <= 2; probes++) {
+      const probe = world.pick()
+      assert.isTrue(probe?.isProbe)
+      if (probe !== undefined) world.finish(probe, Outcome.interrupted, 1000)
+      assert.deepInclude(healthOf(world, "a"), { _tag: "Ejected", attempt: 1 + probes })
+      world.world.now += 10_000
+    }
+  })
+
   it("F-c1: counts nothing in flight once every attempt has ended, however often and whenever it ends", () => {
     const world = setUp(...three)
     const random = seeded(2)

@@ -131,9 +131,9 @@ export const make = Effect.gen(function* () {
     return error.value._tag === "BalancerError" ? Outcome.failed : Exchange.ofError(error.value, asked)
   }
 
-  /** Reads to the end what nobody wants, so that the connection can be used again. */
-  const discard = (response: Response, within: Duration.Duration) =>
-    response.stream.pipe(Stream.runDrain, Effect.timeoutOption(within), Effect.ignore, Effect.forkIn(scope))
+  /** Reads to the end what nobody wants, so that the connection can be used again; not for long, as it may have no end. */
+  const discard = (response: Response) =>
+    response.stream.pipe(Stream.runDrain, Effect.timeoutOption("2 seconds"), Effect.ignore, Effect.forkIn(scope))
 
   const send = (call: Call, after: ReadonlyArray<Attempt>): Effect.Effect<Response, Failure> => {
     const { isRepeatable, key, limits, request, target } = call
@@ -171,7 +171,7 @@ export const make = Effect.gen(function* () {
         second: Effect.annotateSpans(attempt(true), "muster.hedge", true),
         isGood: (response) => !Exchange.isWorthRetrying(response),
         isNotMade: isNotTried,
-        drop: (response) => discard(response, limits.deadline),
+        drop: discard,
         won: Metric.update(Metric.withAttributes(Metrics.hedgesWon, { service: target.service }), 1)
       })
     }
@@ -205,7 +205,7 @@ export const make = Effect.gen(function* () {
           const result = Effect.succeed(response)
           if (!isRepeatable || !Exchange.isWorthRetrying(response)) return result
           return Effect.onExit(unlessElsewhere(result, `status ${response.status}`), (exit) =>
-            Exit.isSuccess(exit) && exit.value === response ? Effect.void : discard(response, limits.deadline)
+            Exit.isSuccess(exit) && exit.value === response ? Effect.void : discard(response)
           )
         },
         onFailure: (error) => {
@@ -245,7 +245,7 @@ export const make = Effect.gen(function* () {
  * **Gotchas**
  *
  * `HttpClient.withScope` has no effect on it: a request to a service ends with its body, or when nobody knows the
- * response any more.
+ * response any more. `HttpClientResponse.toWeb` gives none for an answer of a service.
  *
  * @category layers
  * @since 0.1.0

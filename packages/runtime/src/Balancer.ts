@@ -185,12 +185,12 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
       options: Options<A, E> = {}
     ): Effect.Effect<A, E | BalancerError, R> => {
       const after = options.after?.map(({ picked }) => picked) ?? []
-      const attempt = (hasWaited: boolean): Effect.Effect<A, E | BalancerError, R> =>
+      const attempt = (waited?: Duration.Duration): Effect.Effect<A, E | BalancerError, R> =>
         Effect.contextWith((context: Context.Context<R>) =>
           Effect.callback<A, E | BalancerError, R>((resume) => {
             const actor = actors.get(service) ?? open(service)
             const left = Deadline.left(context)
-            if (left === 0) return resume(fail(service, tooLate))
+            if (left === 0) return resume(fail(service, tooLate(waited && whyNobody(actor, waited))))
             if (after.length > 0 && !actor.mayRetry()) return resume(fail(service, budgetSpent))
             const picked = actor.pick(options.isRepeatable ?? false, after, options.key)
             if (picked !== undefined) {
@@ -203,12 +203,12 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
               actor.notRetried()
               return resume(fail(service, allExcluded(actor.excluded(after))))
             }
+            if (waited !== undefined) return resume(fail(service, whyNobody(actor, waited)))
             const patience = Duration.min(Context.get(context, Policy.WaitForInstance), Duration.millis(left))
-            if (hasWaited) return resume(fail(service, whyNobody(actor, patience)))
-            return resume(Effect.flatMap(waitFor(actor, patience), () => attempt(true)))
+            return resume(Effect.flatMap(waitFor(actor, patience), () => attempt(patience)))
           })
         )
-      return given(attempt(false))
+      return given(attempt())
     }
 
     return Balancer.of({
@@ -276,4 +276,7 @@ const budgetSpent = new BudgetSpent({
   message: "not tried elsewhere: there are too many retries already; the service is in trouble"
 })
 
-const tooLate = new DeadlineExceeded({ message: "no instance was asked: the deadline of the caller is over" })
+const tooLate = (why: BalancerErrorReason | undefined) =>
+  new DeadlineExceeded({
+    message: `no instance was asked: the deadline of the caller is over${why === undefined ? "" : `, and ${why.message}`}`
+  })

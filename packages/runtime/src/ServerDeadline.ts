@@ -10,7 +10,8 @@ import * as Deadline from "./Deadline.ts"
 /**
  * Bounds a handler by the `grpc-timeout` of its request: `Deadline.Due` is set for it, and when the time is over it is
  * interrupted and the answer is 504. A request without the header, or with one that cannot be read, takes its time. So
- * does one that asks for another protocol (`Upgrade`): its handler lives as long as the connection does.
+ * does one that asks for another protocol (`Upgrade`): its handler lives as long as the connection does. To HTTP/2 nobody
+ * is upgraded, although some clients ask for it with each request.
  *
  * For all routes: `HttpRouter.middleware(ServerDeadline.bounded, { global: true })` beside them.
  *
@@ -22,7 +23,7 @@ export const bounded = <E, R>(
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest.HttpServerRequest> =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) => {
     const time = Deadline.fromHeader(headers[Deadline.header])
-    if (time === undefined || "upgrade" in headers) return app
+    if (time === undefined || (headers["upgrade"] ?? "h2c") !== "h2c") return app
     // A failure of the handler must not be taken for ours, not even one of its own deadlines.
     return Effect.flatten(Effect.catchTag(Deadline.within(time)(Effect.exit(app)), "TimeoutError", () => late))
   })

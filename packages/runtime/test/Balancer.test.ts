@@ -557,6 +557,28 @@ describe("Balancer", () => {
     )
   )
 
+  it.effect("counts an attempt once whose answer is over before it is", () =>
+    scenario((script, balancer) =>
+      Effect.gen(function* () {
+        yield* opened(script, balancer, endpoint("a"))
+        const early = (isBroken: boolean) => balancer.use(service, (_, { hold }) => Effect.sync(() => hold()(isBroken)))
+        yield* early(false)
+        assert.deepStrictEqual(yield* counted("muster_requests"), ["a succeeded 2"])
+        yield* Effect.exit(
+          balancer.use(service, (_, { hold }) => {
+            hold()(true)
+            return Effect.fail("broken")
+          })
+        )
+        assert.deepStrictEqual((yield* counted("muster_requests")).toSorted(), ["a failed 1", "a succeeded 2"])
+        assert.deepStrictEqual(
+          (yield* balancer.status(service)).map(({ requestsInFlight }) => requestsInFlight),
+          [0]
+        )
+      })
+    )
+  )
+
   it.effect("names the service and the instance in spans and logs", () =>
     scenario((script, balancer) =>
       Effect.gen(function* () {

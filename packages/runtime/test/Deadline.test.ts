@@ -166,7 +166,9 @@ describe("a deadline on its way", () => {
             Effect.flip(get).pipe(Effect.provideService(Deadline.Due, 300_000_000n))
           )
           yield* TestClock.adjust("300 millis")
-          assert.strictEqual(balancerError(yield* Fiber.join(request)).reason._tag, "DeadlineExceeded")
+          const { message, reason } = balancerError(yield* Fiber.join(request))
+          assert.strictEqual(reason._tag, "DeadlineExceeded")
+          assert.match(message, /deadline of the caller is over, and the registry lists no instance within 300ms/)
         }),
       []
     )
@@ -222,13 +224,12 @@ const server = () => {
   return { seen, layer }
 }
 
-const ask = (path: string, timeout?: string) =>
+const ask = (path: string, timeout?: string, headers: Record<string, string> = {}) =>
   Effect.gen(function* () {
     const address = HttpServer.formatAddress((yield* HttpServer.HttpServer).address)
-    const response = yield* HttpClient.get(
-      `${address}${path}`,
-      timeout === undefined ? {} : { headers: { "grpc-timeout": timeout } }
-    )
+    const response = yield* HttpClient.get(`${address}${path}`, {
+      headers: timeout === undefined ? headers : { ...headers, "grpc-timeout": timeout }
+    })
     return response.status
   })
 
@@ -254,6 +255,13 @@ describe("ServerDeadline", () => {
     const { layer } = server()
     return Effect.gen(function* () {
       assert.strictEqual(yield* ask("/late", "5S"), 500)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.live("a handler is bounded although its caller would rather speak HTTP/2", () => {
+    const { layer } = server()
+    return Effect.gen(function* () {
+      assert.strictEqual(yield* ask("/slow", "50m", { upgrade: "h2c" }), 504)
     }).pipe(Effect.provide(layer))
   })
 

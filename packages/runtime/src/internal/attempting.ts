@@ -88,8 +88,11 @@ const attemptOf = (actor: BalancerActor, picked: Core.Attempt, time: Duration.Du
       attempt.isHeld = true
       return (isBroken) => {
         if (picked.ended) return
+        const isAnswered = picked.outcome !== undefined
         if (isBroken) actor.settle(picked, Outcome.failed)
-        actor.end(picked)
+        // What is over before the attempt itself ends with it.
+        if (isAnswered) actor.end(picked)
+        else attempt.isHeld = false
       }
     }
   }

@@ -183,6 +183,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
         Attempt.settle(roster, attempt, outcome, at, random)
       },
       end: (attempt) => {
+        if (attempt.ended) return
         Attempt.end(roster, attempt)
         if (attempt.outcome !== undefined) report.ended(attempt.member, attempt.outcome)
       },

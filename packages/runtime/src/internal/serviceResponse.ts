@@ -113,6 +113,7 @@ class ServiceResponse extends Inspectable.Class implements HttpClientResponse.Ht
     )
   }
 
+  /** For whoever looks into it: this says which instance it was. */
   toJSON() {
     return this.original.toJSON()
   }

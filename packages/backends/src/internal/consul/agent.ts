@@ -86,6 +86,13 @@ export const make = Effect.fnUntraced(function* (access: Access) {
       onFailure: (reason) => Effect.fail(failure(key, reason))
     })
 
+  /** The agent may have one of its own for who gives none, which no answer tells. */
+  const orOurs = access.token === undefined ? "; or give Muster the token itself" : ""
+
+  const isFiltered = (answer: Http.Answer, count: number) =>
+    answer.headers["x-consul-results-filtered-by-acls"] === "true" ||
+    (access.token === undefined && count === 0 && answer.headers["x-consul-default-acl-policy"] === "deny")
+
   const list = Effect.fnUntraced(function* (service: ServiceName, { behind = 0n, datacenter, known }: Question) {
     const message = request("GET", `/v1/health/service/${service}`, {
       passing: "1",
@@ -111,12 +118,6 @@ export const make = Effect.fnUntraced(function* (access: Access) {
     }
     return { ...found, text: answer.text, index: indexOf(answer) }
   })
-
-  /** The agent may have one of its own for who gives none, which no answer tells. */
-  const orOurs = access.token === undefined ? "; or give Muster the token itself" : ""
-  const isFiltered = (answer: Http.Answer, count: number) =>
-    answer.headers["x-consul-results-filtered-by-acls"] === "true" ||
-    (access.token === undefined && count === 0 && answer.headers["x-consul-default-acl-policy"] === "deny")
 
   return {
     /** Registers the endpoint under this lease; `replace` ends every other lease of the instance. */
