@@ -28,6 +28,8 @@ export interface Options {
   readonly memory: number
   /** The latency of an instance when nothing was measured anywhere. */
   readonly firstEstimate: number
+  /** The first so many answers of all say how cold this client is, and nothing of the instances. */
+  readonly answersToWarm: number
   /** So many answers of an instance make its latency known; until then it is not compared. */
   readonly answersToKnow: number
   /** What fewer than `memory` answers said is forgotten within so many requests to all instances, at the soonest. */
@@ -71,6 +73,8 @@ export interface Load {
   version: number
   /** What the instances said of themselves. */
   readonly reports: Reports.Reports
+  /** How many answers came while this client was cold. */
+  answersWhileCold: number
   /** Latency of those that were not measured yet, 0 when nobody was, and when it was found. */
   typical: number
   typicalAt: number
@@ -139,6 +143,7 @@ export const make = (options: Options): Load => ({
   seeds: [],
   version: 0,
   reports: Reports.make(),
+  answersWhileCold: 0,
   typical: 0,
   typicalAt: 0,
   totalWeight: 0,
@@ -310,10 +315,15 @@ const recordClosely = (self: Load, slot: number, outcome: Outcome, elapsed: numb
  * The latency after an answer, negative while there were too few to know it.
  *
  * The first answers count for more, each as one of those that there were. What is typical of the others counts as two
- * more, because a lucky first answer would attract what a cold or just restored instance cannot bear.
+ * more, because a lucky first answer would attract what a cold or just restored instance cannot bear. Those that this
+ * client got while it was cold itself do not count: who gave the very first ones would look slow for long.
  */
 const averaged = (self: Load, slot: number, before: number, kept: number, elapsed: number): number => {
   const { cold, options } = self
+  if (self.answersWhileCold < options.answersToWarm) {
+    self.answersWhileCold++
+    return before
+  }
   const count = ++cold[slot * coldStride + answers]
   if (count > options.memory) return before + (elapsed - before) * Math.max(1 - kept, 1 / options.memory)
   const prior = self.typical > 0 ? priorAnswers : 0

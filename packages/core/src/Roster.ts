@@ -49,6 +49,7 @@ export const options: Effect.Effect<Options> = Effect.gen(function* () {
       memory: latency.memory,
       tau: Duration.toMillis(latency.tau),
       firstEstimate: Duration.toMillis(latency.firstEstimate),
+      answersToWarm: latency.answersToWarm,
       answersToKnow: latency.answersToKnow,
       requestsToForget: latency.requestsToForget,
       noise: latency.noise,

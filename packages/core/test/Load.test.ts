@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Load, Outcome } from "@muster/core"
-import { defaults } from "./fixtures/instances.ts"
+import { cold, defaults } from "./fixtures/instances.ts"
 import { seeded } from "./fixtures/seeded.ts"
 
 const fresh = (instances = 1) => {
@@ -29,6 +29,19 @@ describe("Load", () => {
     close(Load.latency(load, slots[0], 0), 21)
     Load.record(load, slots[0], Outcome.succeeded, 121, 20_000)
     close(Load.latency(load, slots[0], 20_000), 121 - 100 * Math.exp(-1))
+  })
+
+  it("learns nothing of the instances from the first answers, which say how cold this client is", () => {
+    const load = Load.make(cold.load)
+    const [one, other] = [Load.join(load, 1, 0), Load.join(load, 1, 0)]
+    for (let answer = 0; answer < 16; answer++) {
+      Load.record(load, one, Outcome.succeeded, 120, 0)
+      Load.record(load, other, Outcome.succeeded, 30, 0)
+    }
+    assert.isFalse(Load.isKnown(load, one))
+    assert.isTrue(Load.isAlike(load, one, other, 0))
+    for (let answer = 0; answer < 5; answer++) Load.record(load, one, Outcome.succeeded, 20, 0)
+    close(Load.latency(load, one, 0), 20)
   })
 
   it("does not take one slow answer for a slow instance, nor a lucky first one for a fast one", () => {
