@@ -55,7 +55,7 @@ export const run = Effect.fn("server")(function* (options: Options) {
   const serving =
     registry === "none"
       ? Effect.andThen(
-          possible({ service, id, weight, zone }),
+          possible({ service, id, host, port: 1, weight, ...(zone === undefined ? {} : { zone }) }),
           Effect.provide(Effect.andThen(announced, Effect.never), served)
         )
       : Effect.provide(
@@ -78,12 +78,10 @@ export const run = Effect.fn("server")(function* (options: Options) {
   )
 })
 
-const { service, id, weight } = Endpoint.Endpoint.fields
-const Said = Schema.Struct({ service, id, weight, zone: Schema.UndefinedOr(Schema.NonEmptyString) })
-const decode = Schema.decodeEffect(Said)
+const decode = Schema.decodeEffect(Endpoint.Endpoint)
 
 /** Fails with what a registration would fail with, where there is none. */
-const possible = (said: (typeof Said)["Encoded"]) =>
+const possible = (said: (typeof Endpoint.Endpoint)["Encoded"]) =>
   Effect.mapError(decode(said), ({ message }) => {
     const problem = message.replaceAll(/\s*\n\s*/g, " ")
     return new Trouble({ message: `${said.service} cannot be registered: ${problem}` })

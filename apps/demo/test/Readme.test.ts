@@ -1,6 +1,6 @@
 /**
- * What the README shows is what a reader gets: its programs are cut out of it, type-checked as they stand, and run as
- * real processes in an empty folder.
+ * What the README and docs/ show is what a reader gets: their programs are cut out, type-checked as they stand, and those
+ * of the README run as real processes in an empty folder.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, FileSystem, Path, Schedule, Stream } from "effect"
@@ -10,11 +10,14 @@ import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("../../../", import.meta.url))
 
-/** The TypeScript programs of the README, by the name in the fence: ```ts server.ts */
+/** The TypeScript programs of the README and docs/, by the name in the fence: ```ts server.ts */
 const programs = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
-  const readme = yield* fs.readFileString(`${root}README.md`)
-  return [...readme.matchAll(/^```ts (\S+)\n([\s\S]*?)^```$/gm)].map(([, name, code]) => ({ name, code }))
+  const pages = ["README.md", ...(yield* fs.readDirectory(`${root}docs`)).map((page) => `docs/${page}`)]
+  const texts = yield* Effect.forEach(pages, (page) => fs.readFileString(root + page))
+  return texts.flatMap((text) =>
+    [...text.matchAll(/^```ts (\S+)\n([\s\S]*?)^```$/gm)].map(([, name, code]) => ({ name, code }))
+  )
 })
 
 /** Writes the programs where `@muster/*` and `effect` resolve, for as long as the scope lives. */
@@ -36,8 +39,8 @@ const unpacked = Effect.gen(function* () {
 const node = (folder: string, cwd: string, program: string) =>
   ChildProcess.make(process.execPath, ["--conditions=muster-source", `${folder}/${program}`], { cwd })
 
-describe("README", () => {
-  it.live("every program in it compiles, and the client is answered by the servers it shows", () =>
+describe("README and docs", () => {
+  it.live("every program in them compiles, and the client is answered by the servers that the README shows", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const folder = yield* unpacked

@@ -129,6 +129,38 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that asks who we are", () => {
       assert.strictEqual(proxy.connections().ever, 1)
     })
   )
+
+  it.live(
+    "F-etcd-g: a server needs to write below the folder of its service, a client to read it, and nothing else",
+    () =>
+      Effect.gen(function* () {
+        const { root, server } = yield* guarded()
+        const folder = { key: Buffer.from("muster/orders/"), range_end: Buffer.from("muster/orders0") }
+        yield* Effect.promise(async () => {
+          for (const [name, permType] of [
+            ["server", "Readwrite"],
+            ["caller", "Read"]
+          ] as const) {
+            await root.auth.userAdd({ name, password: name })
+            await root.auth.roleAdd({ name })
+            await root.auth.roleGrantPermission({ name, perm: { ...folder, permType } })
+            await root.auth.userGrantRole({ user: name, role: name })
+          }
+        })
+        const { registry } = yield* connect([server.address], login("server", "server"))
+        const caller = yield* connect([server.address], login("caller", "caller"))
+        const queue = yield* caller.follow()
+        yield* reset(queue)
+        const lease = yield* registry.register(instance(1), Duration.seconds(20))
+        assert.strictEqual(word(yield* changed(queue)), "+i-1")
+        yield* registry.renew(lease)
+        yield* registry.update(lease, instance(1).asDraining())
+        assert.strictEqual(word(yield* changed(queue)), "+i-1")
+        yield* registry.revoke(lease)
+        assert.strictEqual(word(yield* changed(queue)), "-i-1")
+        assert.strictEqual(yield* why(caller.register(2)), "PermissionDenied")
+      })
+  )
 })
 
 const file = (name: string) => join(import.meta.dirname, "fixtures/tls", name)

@@ -38,7 +38,8 @@ export const Lease = Context.Reference<{
 
 /**
  * How a server leaves: how long it serves on after it said that it is draining, so that every client has seen it, and
- * how long the whole withdrawal may take beyond that when the registry does not answer. Defaults: 1 s, 2 s.
+ * how long the whole withdrawal may take beyond that when the registry does not answer, a third of it each for a
+ * registration in flight, for saying that it is draining, and for giving the lease back. Defaults: 1 s, 2 s.
  *
  * @category registration
  * @since 0.1.0
@@ -184,9 +185,9 @@ export const Restart = Context.Reference<Schedule.Schedule<unknown>>("@muster/co
 })
 
 /**
- * The deadline of one exchange with a registry. A registration consists of up to four of them, one after the other (as
- * the grant of a lease and the writing of the entry), and is cut short after four deadlines; every other call of a
- * registrar after one. Default: 3 s.
+ * The deadline of one exchange with a registry. A registration consists of usually up to four of them, one after the
+ * other (as the grant of a lease and the writing of the entry), and is cut short after four deadlines; a renewal after
+ * one, or when its lease ends if that is sooner. Leaving is bounded by `Drain` instead. Default: 3 s.
  *
  * @category registries
  * @since 0.1.0

@@ -20,8 +20,8 @@ import type { Event, RegistrationState } from "@muster/core/RegistrationState"
 import type { Registry } from "@muster/core/Registry"
 import * as Advertise from "./Advertise.ts"
 import { answers } from "./internal/answers.ts"
-import { reportingLoad } from "./internal/reportingLoad.ts"
 import * as Actor from "./internal/registrarActor.ts"
+import { serving } from "./internal/serving.ts"
 
 /**
  * What to register. Defaults: a random id, the address that the server is bound to, weight 1, ready once it answers.
@@ -126,7 +126,7 @@ export const serve = <A, E, R, R2 = never>(
   served: Layer.Layer<A, E, R>,
   options: Options<R2>
 ): Layer.Layer<A | Registrar, E | RegistrarError, R | Exclude<R2 | Registry, A>> =>
-  Layer.provideMerge(Layer.effect(Registrar, make(options)), reportingLoad(served))
+  Layer.provideMerge(Layer.effect(Registrar, make(options)), serving(served))
 
 const make = Effect.fnUntraced(function* <R>(options: Options<R>) {
   const record = yield* Recorder

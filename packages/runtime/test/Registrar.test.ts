@@ -409,6 +409,7 @@ describe("Registrar", () => {
       assert.strictEqual(script.calls.length, asked)
       assert.strictEqual(script.entries.get("orders/a")?.endpoint, theirs)
       assert.isTrue(instance.lines.some((line) => line.startsWith("Error") && line.includes("started later")))
+      assert.strictEqual(instance.lines.at(-1), "Info stopped; its instance id belongs to a process that started later")
     })
   )
 
@@ -775,6 +776,33 @@ describe("Registrar", () => {
       assert.deepStrictEqual([yield* instance.tag, script.calls], ["Withdrawn", []])
     })
   )
+
+  for (const [what, more, before, leaving, says] of [
+    ["was registered", {}, undefined, undefined, "withdrawn"],
+    ["cannot be withdrawn", {}, undefined, down, "stopped; its entry stays until its lease ends"],
+    [
+      "is not heard when it leaves",
+      {},
+      undefined,
+      hangsUninterruptibly,
+      "stopped; its entry stays until its lease ends"
+    ],
+    ["was never ready", { ready: Effect.succeed(false) }, undefined, undefined, "stopped before it was registered"],
+    ["was never taken", {}, down, down, "stopped before it was registered"],
+    ["was never answered", {}, hangs, hangs, "stopped before it was registered"]
+  ] as const) {
+    it.effect(`the last line of one that ${what}: ${says}`, () =>
+      Effect.gen(function* () {
+        const script = make()
+        script.all(before)
+        const instance = yield* start(script, more)
+        yield* pass("1 second")
+        script.all(leaving)
+        yield* timeToClose(instance)
+        assert.strictEqual(instance.lines.at(-1), `Info ${says}`)
+      })
+    )
+  }
 
   it.effect("killed by a defect it keeps its state, is reported, and goes on without a second registration", () =>
     Effect.gen(function* () {

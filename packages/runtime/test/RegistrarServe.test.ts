@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, References, Schedule, Scope } from "effect"
-import { HttpServer } from "effect/http"
+import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, References, Schedule, Scope } from "effect"
+import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { NetAddress } from "effect/net"
 import { Policy } from "@muster/core"
 import { Advertise, Registrar } from "@muster/runtime"
@@ -122,6 +122,36 @@ describe("Registrar.serve", () => {
       assert.deepStrictEqual([times, asked], [10, ["/.well-known/muster"]])
     })
   )
+
+  for (const reportsLoad of [true, false]) {
+    it.live(`${reportsLoad ? "" : "without load reports, "}the log of the server does not show what it was asked`, () =>
+      Effect.gen(function* () {
+        const urls: Array<unknown> = []
+        const othersLogged = yield* Deferred.make<void>()
+        const logger = Logger.make(({ fiber }) => {
+          const { "http.url": url } = fiber.getRef(References.CurrentLogAnnotations)
+          if (url !== undefined) urls.push(url)
+          if (url === "/nothing-here") Deferred.doneUnsafe(othersLogged, Effect.void)
+        })
+        const routes = HttpRouter.serve(HttpRouter.add("GET", "/", HttpServerResponse.text("ok")))
+        const context = yield* Registrar.serve(routes, { service: "orders" }).pipe(
+          Layer.provide([
+            server,
+            make().layer,
+            Logger.layer([logger]),
+            Layer.succeed(Policy.ReportLoad, reportsLoad),
+            Layer.succeed(Policy.Drain, { ...drain, wait: Duration.zero })
+          ]),
+          Layer.build
+        )
+        const { endpoint, registered } = Context.get(context, Registrar.Registrar)
+        yield* registered
+        assert.strictEqual(yield* get(endpoint.address, "/nothing-here"), 404)
+        yield* Deferred.await(othersLogged)
+        assert.deepStrictEqual(urls, ["/nothing-here"])
+      })
+    )
+  }
 
   it.live("takes bytes that are not HTTP, or a closed connection, for the answer of TLS and HTTP/2", () =>
     Effect.gen(function* () {

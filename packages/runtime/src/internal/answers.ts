@@ -6,6 +6,8 @@
  * that is only accepted does not count: the kernel does that before the program is ready.
  */
 import * as Effect from "effect/Effect"
+import * as HttpMiddleware from "effect/http/HttpMiddleware"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Net from "node:net"
 
@@ -25,7 +27,9 @@ const hosts = (bound: NetAddress.InetAddress): ReadonlyArray<string> => {
   return loopback.map(NetAddress.formatIp)
 }
 
-const request = "GET /.well-known/muster HTTP/1.1\r\nHost: localhost\r\nUser-Agent: muster\r\nConnection: close\r\n\r\n"
+const path = "/.well-known/muster"
+
+const request = `GET ${path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: muster\r\nConnection: close\r\n\r\n`
 
 const get = (to: Net.TcpNetConnectOpts | Net.IpcNetConnectOpts) =>
   Effect.acquireUseRelease(
@@ -37,4 +41,10 @@ const get = (to: Net.TcpNetConnectOpts | Net.IpcNetConnectOpts) =>
         socket.once("data", answer(true)).once("end", answer(true)).on("error", answer(false))
       }),
     (socket) => Effect.sync(() => socket.destroy())
+  )
+
+/** The same application, whose server does not log that question: it would look as an error in the first line. */
+export const unlogged = <A, E, R>(app: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ url }) =>
+    url === path ? HttpMiddleware.withLoggerDisabled(app) : app
   )

@@ -248,7 +248,7 @@ export const run = Effect.fnUntraced(function* (
       .announceDraining(held, share)
       .pipe(Effect.catch((error) => dispatch({ _tag: "DrainFailed", at: now(), error })))
     yield* linger(held)
-    yield* calls.revoke(held, share).pipe(Effect.catch(report.notRevoked))
+    yield* calls.revoke(held, share).pipe(Effect.andThen(report.revoked), Effect.catch(report.notRevoked))
   })
 
   /** Both fibers are detached and not waited for beyond the bound: a call that cannot be interrupted must not hang us. */

@@ -16,6 +16,9 @@ export const make = (endpoint: Endpoint) => {
   const registered = Series.gauge(Metrics.registered, attributes)
   const restarts = Metric.withAttributes(Metrics.restarts, { ...attributes, actor: "Registrar" })
 
+  /** What there is to say once it is gone. */
+  let ending = "stopped before it was registered"
+
   const events = new Map<Event["_tag"], Metric.Counter<number>>()
 
   const eventsOf = (event: Event["_tag"]) => {
@@ -33,7 +36,9 @@ export const make = (endpoint: Endpoint) => {
     if (before._tag === "Idle" || isRegistered(before) !== isRegistered(after)) {
       yield* Metric.update(registered, isRegistered(after) ? 1 : 0)
     }
-    yield* announce(endpoint, before, after, event)
+    if (after._tag === "Registered") ending = "stopped; its entry stays until its lease ends"
+    if (after._tag === "Fenced") ending = "stopped; its instance id belongs to a process that started later"
+    yield* after._tag === "Withdrawn" ? Effect.logInfo(ending) : announce(endpoint, before, after, event)
   })
 
   const died = (defect: string) =>
@@ -46,8 +51,8 @@ export const make = (endpoint: Endpoint) => {
     happened,
     died,
     waiting: Effect.logInfo("not registered yet: waits until requests are answered and the readiness effect says yes"),
-    notRevoked: (error: RegistryError) =>
-      Effect.logWarning(`could not withdraw its entry, which stays until its lease ends: ${error.message}`),
+    revoked: Effect.sync(() => void (ending = "withdrawn")),
+    notRevoked: (error: RegistryError) => Effect.logWarning(`could not withdraw its entry: ${error.message}`),
     stopped: Effect.logError("the registrar is not started again: Policy.Restart has come to its end"),
     gaveUp: (policy: string) => Effect.logError(`gave up on the registration: Policy.${policy} has come to its end`)
   }
@@ -58,7 +63,7 @@ const isRegistered = ({ _tag }: RegistrationState) => _tag === "Registered" || _
 const announce = (
   endpoint: Endpoint,
   before: RegistrationState,
-  after: RegistrationState,
+  after: Exclude<RegistrationState, { readonly _tag: "Withdrawn" }>,
   event: Event
 ): Effect.Effect<void> => {
   switch (after._tag) {
@@ -84,8 +89,6 @@ const announce = (
       )
     case "Draining":
       return Effect.logInfo("draining")
-    case "Withdrawn":
-      return Effect.logInfo("withdrawn")
     case "Idle":
       return Effect.void
   }

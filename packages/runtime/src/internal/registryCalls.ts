@@ -3,8 +3,8 @@
  *
  * Back ends keep the deadline of each exchange themselves; the one of a registration is for one that does not, because a
  * registration that is cut short begins anew, and on a slow registry would never come to its end.
- * Staying registered asks once and lets the caller decide what follows. Leaving insists: it asks again for as long as
- * it may take, because nobody comes back to it.
+ * Staying registered asks once, with one deadline or what is left of the time to live, and lets the caller decide what
+ * follows. Leaving insists: it asks again for as long as it may take, because nobody comes back to it.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -14,8 +14,8 @@ import { type Lease, Registry } from "@muster/core/Registry"
 import { LeaseLost, RegistryError, TimedOut, Unavailable } from "@muster/core/RegistryError"
 
 /**
- * The most exchanges of a registration: a session or a turn, a question who has the id, another before anybody is sent
- * away or a lease, the entry.
+ * The most exchanges that a registration usually has: a session or a turn, a question who has the id, another before
+ * anybody is sent away or a lease, the entry.
  */
 const registration = 4
 

@@ -1,5 +1,6 @@
 /**
- * A serving layer whose server says with every answer how busy it is: the header of `LoadReport`.
+ * A serving layer whose server says with every answer how busy it is, in the header of `LoadReport`, and does not log
+ * that the registrar asked for one.
  *
  * It is the HttpServer that the serving layer is built with that does so, whatever the routes are; one that brings its
  * own server with it is left as it is. A request is in flight until its answer has been sent, body included.
@@ -17,16 +18,17 @@ import type * as Scope from "effect/Scope"
 import * as LoadReport from "@muster/core/LoadReport"
 import * as Policy from "@muster/core/Policy"
 import * as ServerLoad from "@muster/core/ServerLoad"
+import { unlogged } from "./answers.ts"
 
-export const reportingLoad = <A, E, R>(served: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> =>
+export const serving = <A, E, R>(served: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> =>
   Layer.fromBuild((memoMap, scope) =>
     Effect.updateContext(
       Layer.buildWithMemoMap(served, memoMap, scope),
       (context: Context.Context<R>): Context.Context<R> => {
         const server = Context.getOption(context, HttpServer.HttpServer)
-        return Option.isNone(server) || !Context.get(context, Policy.ReportLoad)
-          ? context
-          : Context.add(context, HttpServer.HttpServer, reporting(server.value))
+        if (Option.isNone(server)) return context
+        const wrap = Context.get(context, Policy.ReportLoad) ? reporting(ServerLoad.make()) : unlogged
+        return Context.add(context, HttpServer.HttpServer, wrapped(server.value, wrap))
       }
     )
   )
@@ -38,14 +40,17 @@ type App = Effect.Effect<
   HttpServerRequest.HttpServerRequest | Scope.Scope
 >
 
-const reporting = (server: Server): Server => {
-  const load = ServerLoad.make()
-  return HttpServer.make({
+const wrapped = (server: Server, wrap: (app: App) => App): Server =>
+  HttpServer.make({
     address: server.address,
     serve: (app, middleware) =>
-      middleware === undefined ? server.serve(measured(load, app)) : server.serve(measured(load, app), middleware)
+      middleware === undefined ? server.serve(wrap(app)) : server.serve(wrap(app), middleware)
   })
-}
+
+const reporting =
+  (load: ServerLoad.ServerLoad) =>
+  (app: App): App =>
+    measured(load, unlogged(app))
 
 /** Counts the request until its scope closes, and says at the last moment before the answer how things stand. */
 const measured = (load: ServerLoad.ServerLoad, app: App): App =>
