@@ -2,10 +2,9 @@
  * Who this program is to a registry, which a target cannot say: a token or a login in the environment, under the name
  * that is usual there, or under the one that the tests of the back ends know.
  */
-import type { Registry } from "@muster/core/Registry"
-import type { Resolver } from "@muster/core/Resolver"
+import type { Access } from "@muster/backends/FromTarget"
 import type { Target } from "@muster/core/Target"
-import { Config, Effect, Layer, Option, Redacted } from "effect"
+import { Config, Effect, Option, Redacted } from "effect"
 
 const secret = (...names: ReadonlyArray<string>) =>
   Effect.gen(function* () {
@@ -29,24 +28,14 @@ const nacos = Effect.gen(function* () {
   }
 })
 
-/** Both ports on a registry that may ask who we are; nothing for those that never do. */
-export const layer = (target: Target): Layer.Layer<Registry | Resolver> | undefined => {
-  switch (target._tag) {
+/** What the environment says for a registry that may ask who we are; nothing for those that never do. */
+export const of = ({ _tag }: Target): Effect.Effect<Access> => {
+  switch (_tag) {
     case "Consul":
-      return Layer.unwrap(
-        Effect.gen(function* () {
-          const Consul = yield* Effect.promise(() => import("@muster/backends/Consul"))
-          return Consul.layer({ ...target, token: yield* consulToken })
-        })
-      )
+      return Effect.map(consulToken, (token) => ({ token }))
     case "Nacos":
-      return Layer.unwrap(
-        Effect.gen(function* () {
-          const Nacos = yield* Effect.promise(() => import("@muster/backends/Nacos"))
-          return Nacos.layer({ ...target, ...(yield* nacos) })
-        })
-      )
+      return nacos
     default:
-      return undefined
+      return Effect.succeed({})
   }
 }

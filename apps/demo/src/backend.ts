@@ -4,9 +4,6 @@
  * A program with a fixed back end says `Local.layer({ path })` or `Etcd.layer({ hosts })` here, and nothing else changes.
  */
 import * as FromTarget from "@muster/backends/FromTarget"
-import type { Registry } from "@muster/core/Registry"
-import type { RegistryError } from "@muster/core/RegistryError"
-import type { Resolver } from "@muster/core/Resolver"
 import { Target } from "@muster/core"
 import { Effect, Layer, Option, Result } from "effect"
 import * as Access from "./Access.ts"
@@ -15,19 +12,19 @@ import { Trouble } from "./Trouble.ts"
 /** What a server registers with. */
 export const registry = (target: string) =>
   Layer.unwrap(
-    Effect.map(
-      read(Target.parseWritable(target)),
-      (parsed): Layer.Layer<Registry> => Access.layer(parsed) ?? FromTarget.registry(parsed)
-    )
+    Effect.gen(function* () {
+      const parsed = yield* read(Target.parseWritable(target))
+      return Layer.catchTag(FromTarget.registry(parsed, yield* Access.of(parsed)), "AccessError", refused)
+    })
   )
 
 /** Where a client finds servers. */
 export const resolver = (target: string) =>
   Layer.unwrap(
-    Effect.map(
-      read(Target.parse(target)),
-      (parsed): Layer.Layer<Resolver, RegistryError> => Access.layer(parsed) ?? FromTarget.resolver(parsed)
-    )
+    Effect.gen(function* () {
+      const parsed = yield* read(Target.parse(target))
+      return Layer.catchTag(FromTarget.resolver(parsed, yield* Access.of(parsed)), "AccessError", refused)
+    })
   )
 
 /** The service that the target itself names, as `k8s://shop/orders` does. */
@@ -40,3 +37,6 @@ const read = <A>(parsed: Result.Result<A, Target.TargetError>): Effect.Effect<A,
     ({ text, offset, expected }) =>
       new Trouble({ message: `"${text}" is no registry: expected ${expected} at character ${offset + 1}` })
   )
+
+const refused = ({ message }: FromTarget.AccessError): Layer.Layer<unknown, Trouble> =>
+  Layer.unwrap(Effect.fail(new Trouble({ message })))

@@ -3,8 +3,9 @@
  *
  * Registers at the agent (never in the catalog, which belongs to the agents), passes the check with each renewal, and
  * lets Consul deregister what has been dead for long. Follows a service by index as Consul documents it, reads from any
- * server whose data are not too old, and takes an answer that was filtered by ACLs for a refusal. The requests that are
- * made and the ACL rules they need are in docs/consul.md.
+ * server whose data are not too old, and takes an answer that was filtered by ACLs for a refusal. Where there are ACLs, a
+ * server needs `service` write, a client `service` read, and both `node` read. The requests that are made are in
+ * docs/consul.md of Muster's repository.
  */
 import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"

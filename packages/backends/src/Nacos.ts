@@ -4,8 +4,8 @@
  * Which of the two is found out by asking (gRPC, then the HTTP client API of version 3, then of version 1), so that
  * servers from 1.x to 3.x will do; either can be left out. Ephemeral instances live as long as we are connected or beat,
  * persistent ones until they are withdrawn. What the protect threshold makes of unhealthy instances is believed; an
- * empty push is a listing like any other, which Discovery's guard doubts. The requests that are made and the
- * permissions they need are in docs/nacos.md.
+ * empty push is a listing like any other, which Discovery's guard doubts. A server needs `rw` on
+ * `<namespace>:<group>:naming/*`, a client `r`. The requests that are made are in docs/nacos.md of Muster's repository.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"

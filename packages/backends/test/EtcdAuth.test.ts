@@ -1,9 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Queue, Redacted } from "effect"
+import { Duration, Effect, Layer, Queue, Redacted } from "effect"
 import type { Etcd3, IOptions } from "etcd3"
 import { copyFileSync, mkdtempSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { Policy, Registry, Target } from "@muster/core"
+import * as FromTarget from "@muster/backends/FromTarget"
 import { connect, put, why, word } from "./fixtures/etcdClient.ts"
 import * as EtcdServer from "./fixtures/EtcdServer.ts"
 import * as TcpProxy from "./fixtures/TcpProxy.ts"
@@ -33,6 +35,9 @@ const guarded = Effect.fnUntraced(function* (flags: ReadonlyArray<string> = []) 
   const root = yield* EtcdServer.operator([server.address], { auth: { username: "root", password: "root" } })
   return { server, proxy, root }
 })
+
+/** A slow machine is no fault. */
+const patient = Layer.succeed(Policy.CallDeadline, Duration.seconds(10))
 
 const grant = (root: Etcd3) => Effect.promise(() => root.auth.userGrantRole({ user: "orders", role: "orders" }))
 const revoke = (root: Etcd3) => Effect.promise(() => root.auth.userRevokeRole({ name: "orders", role: "orders" }))
@@ -70,6 +75,27 @@ describe.skipIf(EtcdServer.isMissing)("an etcd that asks who we are", () => {
       yield* Effect.promise(() => root.auth.userChangePassword({ name: "orders", password: "later" }))
       yield* client.register(1)
       assert.strictEqual((yield* begin(client))._tag, "Reset")
+    })
+  )
+
+  it.live("registers as the user and under the id that a go-zero configuration says", () =>
+    Effect.gen(function* () {
+      const { root, server } = yield* guarded()
+      const Etcd = { Hosts: [server.address], Key: "muster/orders.rpc", ID: 7, User: "orders", Pass: "secret" }
+      const configured = yield* Effect.fromResult(Target.fromConfig({ Etcd }))
+      const { target } = configured
+      if (!Target.isWritable(target)) return assert.fail(target._tag)
+      const register = Effect.flatMap(Registry.Registry, (it) => it.register(instance(1), Duration.seconds(20)))
+      yield* Effect.gen(function* () {
+        yield* register
+        const { kvs } = yield* Effect.promise(() => root.getAll().prefix("muster/").exec())
+        assert.deepStrictEqual(
+          kvs.map(({ key }) => key.toString()),
+          ["muster/orders.rpc/7"]
+        )
+      }).pipe(Effect.provide(FromTarget.registry(target, FromTarget.accessOf(configured)).pipe(Layer.provide(patient))))
+      const anonymous = FromTarget.registry(target).pipe(Layer.provide(patient))
+      assert.strictEqual(yield* why(Effect.provide(register, anonymous)), "Unauthenticated")
     })
   )
 

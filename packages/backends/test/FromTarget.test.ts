@@ -1,11 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Result } from "effect"
+import { Duration, Effect, Layer, Option, Redacted, Result } from "effect"
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
-import { Registry, Resolver, Target } from "@muster/core"
+import { Policy, Registry, Resolver, Target } from "@muster/core"
 import * as FromTarget from "@muster/backends/FromTarget"
+import type * as ConsulAgent from "./fixtures/consulAgent.ts"
+import { certificate, temporary } from "./fixtures/files.ts"
 import { Place } from "./fixtures/localFile.ts"
+import type * as NacosServer from "./fixtures/nacosServer.ts"
+import * as Program from "./fixtures/Program.ts"
+import * as steps from "./fixtures/steps.ts"
 import { instance, list, orders, reset, watch } from "./RegistryContract.ts"
 
 const target = (text: string) => Result.getOrThrow(Target.parse(text))
@@ -18,6 +23,24 @@ const program = fileURLToPath(new URL("./fixtures/loadedBackends.ts", import.met
 const loadedFor = (text: string) =>
   Effect.promise(() => promisify(execFile)(process.execPath, ["--conditions=muster-source", program, text])).pipe(
     Effect.map(({ stdout }) => stdout.trim().split(" "))
+  )
+
+const secret = Redacted.make("secret")
+const login = { user: "shop", password: secret }
+/** A slow machine is no fault. */
+const patient = Layer.succeed(Policy.CallDeadline, Duration.seconds(15))
+
+/** Registers at a target, and finds what was registered there. */
+const registersAndFinds = (text: string, access: FromTarget.Access) =>
+  Effect.gen(function* () {
+    yield* steps.register(instance(1))
+    assert.deepStrictEqual(steps.ids(yield* steps.list), ["i-1"])
+  }).pipe(
+    Effect.provide(
+      Layer.mergeAll(FromTarget.registry(writable(text), access), FromTarget.resolver(target(text), access)).pipe(
+        Layer.provide(patient)
+      )
+    )
   )
 
 describe("FromTarget", () => {
@@ -71,4 +94,64 @@ describe("FromTarget", () => {
       assert.deepStrictEqual(yield* loadedFor("direct:///127.0.0.1:1"), ["FromTarget", "Direct"])
     }).pipe(Effect.provide(Place.layer))
   )
+
+  it.live("takes a token and TLS to Consul", () =>
+    Effect.gen(function* () {
+      const tls = yield* certificate(yield* temporary)
+      const tokens = { secret: { read: ["orders"], write: ["orders"], node: true } }
+      const agent = yield* Program.make<ConsulAgent.Options, ConsulAgent.Faults>("./consulAgent.ts", { tls, tokens })
+      const text = `consul://127.0.0.1:${agent.ports[0]}`
+      yield* registersAndFinds(text, { token: secret, tls })
+      const stranger = FromTarget.registry(writable(text), { tls }).pipe(Layer.provide(patient))
+      yield* steps.fails(steps.register(instance(2)), "PermissionDenied", /./).pipe(Effect.provide(stranger))
+    })
+  )
+
+  it.live("takes a login and TLS to Nacos", () =>
+    Effect.gen(function* () {
+      const tls = yield* certificate(yield* temporary)
+      const options: NacosServer.Options = { apis: ["v3"], users: { shop: ["secret", "rw"] }, tls }
+      const server = yield* Program.make<NacosServer.Options, NacosServer.Faults>("./nacosServer.ts", options)
+      yield* registersAndFinds(`nacos://127.0.0.1:${server.ports[0]}`, { login, tls })
+    })
+  )
+
+  it.effect("refuses what means nothing to the registry", () =>
+    Effect.gen(function* () {
+      const { path } = yield* Place
+      const token = secret
+      const refusals = [
+        ["memory:", { token }, "memory: takes no token"],
+        [`local:${path}`, { login, tls: {} }, `local:${path} takes no login and no tls`],
+        ["direct:///127.0.0.1:1", { token, id: 7 }, "direct:///127.0.0.1:1 takes no token and no id"],
+        ["k8s://shop/orders", { token }, "k8s://shop/orders takes no token"],
+        ["consul://127.0.0.1:1", { token, login }, "consul://127.0.0.1:1 takes no login"],
+        ["nacos://127.0.0.1:1", { login, id: 7 }, "nacos://127.0.0.1:1/ takes no id"],
+        ["etcd://127.0.0.1:1", { login, id: 7 }, "etcd://127.0.0.1:1?prefix=muster takes no id"],
+        ["etcd:///127.0.0.1:1?key=k", { login, token, id: 7 }, "etcd:///127.0.0.1:1?key=k takes no token"]
+      ] as const
+      for (const [text, access, message] of refusals) {
+        const built = [
+          Effect.asVoid(Layer.build(FromTarget.resolver(target(text), access))),
+          ...Option.toArray(Result.getSuccess(Target.parseWritable(text))).map((to) =>
+            Effect.asVoid(Layer.build(FromTarget.registry(to, access)))
+          )
+        ]
+        for (const build of built) {
+          const error = yield* Effect.flip(build)
+          assert.deepStrictEqual([error._tag, error.message], ["AccessError", message])
+        }
+      }
+    }).pipe(Effect.provide(Place.layer))
+  )
+
+  it("keeps apart who asks, and shares what is asked by nobody in particular", () => {
+    const etcd = writable("etcd://127.0.0.1:1")
+    const anonymous: unknown = FromTarget.registry(etcd)
+    assert.strictEqual(FromTarget.resolver(etcd, {}), anonymous)
+    assert.strictEqual(FromTarget.resolver(etcd, { login: undefined, tls: undefined }), anonymous)
+    const shop: unknown = FromTarget.registry(etcd, { login })
+    assert.notStrictEqual(shop, anonymous)
+    assert.notStrictEqual(FromTarget.registry(etcd, { login: { ...login, user: "other" } }), shop)
+  })
 })

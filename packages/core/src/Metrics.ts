@@ -6,7 +6,7 @@
 import * as Metric from "effect/Metric"
 
 /**
- * How many endpoints of a service are pickable, held ones included.
+ * How many endpoints of a service are pickable, held ones included; 0 from when somebody asks for it.
  *
  * @category discovery
  * @since 0.1.0

@@ -117,8 +117,13 @@ export const isWritable = (target: Target): target is Writable =>
   target._tag !== "Direct" && target._tag !== "Kubernetes"
 
 /**
- * The service that the target itself names, and so the host name that it answers to: the Service of `k8s:`, and the
- * last segment of go-zero's key in lower case where that is a service name. Other targets answer to every name.
+ * The service that the target itself names, and so the host to call: the Service of `k8s:`, and the last segment of
+ * go-zero's key in lower case where that is a service name.
+ *
+ * **Gotchas**
+ *
+ * It is no filter: go-zero's key and `direct:` list the same instances whatever name is asked for, and `k8s:` any Service
+ * of the namespace. `BalancedHttpClient.Services` says which hosts are asked for, and has to for a name with a dot.
  *
  * @category getters
  * @since 0.1.0
@@ -210,6 +215,11 @@ export interface EtcdAccess {
 
 /**
  * What a go-zero configuration says: the target and, from an `Etcd` block, its login and the fixed id of the instance.
+ *
+ * **Gotchas**
+ *
+ * `target` alone leads to the registry as nobody, in plain text. What is beside it goes along with
+ * `FromTarget.accessOf(configured)`, or with `Etcd.fromGoZero(configured)` to `Etcd.layer`.
  *
  * @category models
  * @since 0.1.0

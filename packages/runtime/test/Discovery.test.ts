@@ -7,8 +7,8 @@ import {
   Fiber,
   HashMap,
   Layer,
+  Logger,
   Metric,
-  References,
   Schedule,
   Schema,
   Scope,
@@ -16,7 +16,7 @@ import {
   Exit
 } from "effect"
 import { TestClock } from "effect/testing"
-import { Change, DiscoveryState, Endpoint, Policy, Resolver } from "@muster/core"
+import { Change, DiscoveryState, Endpoint, Policy, RegistryError, Resolver } from "@muster/core"
 import { ConnectProbe, Discovery } from "@muster/runtime"
 import { wallClockOffBy } from "../../backends/test/fixtures/wallClock.ts"
 import { endpoint, make, service, settle } from "./fixtures/ScriptedResolver.ts"
@@ -45,14 +45,17 @@ const scenario = <E>(
           return probed.metadata["alive"] === "no" ? ("refused" as const) : ("unknown" as const)
         })
       )
-    ])
+    ]),
+    Layer.provideMerge(
+      Logger.layer([Logger.make(({ logLevel, message }) => log.lines.push(`${logLevel} ${String(message)}`))])
+    )
   )
   return Effect.gen(function* () {
     const discovery = yield* Discovery.Discovery
     const subscription = yield* discovery.subscribe(service)
     yield* settle
     yield* run(script, subscription, log)
-  }).pipe(Effect.provide(layer), Effect.provideService(References.MinimumLogLevel, "None"))
+  }).pipe(Effect.provide(layer))
 }
 
 interface Log {
@@ -82,6 +85,9 @@ const briefly = (script: Script, users: Endpoint.ServiceName, ...endpoints: Read
     yield* script.reset(...endpoints)
     assert.strictEqual(tag(view), "Live")
   }).pipe(Effect.scoped)
+
+/** On the next attempt, whenever within the longest pause that is. */
+const later = (answer: Effect.Effect<void>) => Effect.andThen(TestClock.adjust("6 seconds"), answer)
 
 /** What metrics tell of a service: the value of each, by name. */
 const told = (service: string) =>
@@ -268,6 +274,74 @@ describe("Discovery", () => {
           })
         }),
       Layer.succeed(Policy.Rewatch, Schedule.max([Schedule.spaced("1 seconds"), Schedule.recurs(1)]))
+    ).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
+
+  it.effect("a client that never reached its registry says so once, and once more where the reason is another", () =>
+    scenario((script, orders, log) =>
+      Effect.gen(function* () {
+        yield* script.fail("refused")
+        for (let attempt = 0; attempt < 20; attempt++) yield* later(script.fail("refused"))
+        const unreached = "Warn cannot follow the registry and keeps trying: scripted:: orders: refused"
+        assert.deepStrictEqual([tag(orders), log.lines], ["Loading", [unreached]])
+        const wrong = new RegistryError.Unauthenticated({ message: "wrong password" })
+        for (let attempt = 0; attempt < 20; attempt++) {
+          yield* later(script.failWith(wrong))
+          yield* later(script.fail("refused"))
+        }
+        const unknown = "Warn cannot follow the registry and keeps trying: scripted:: orders: wrong password"
+        assert.deepStrictEqual([tag(orders), log.lines], ["Loading", [unreached, unknown]])
+        yield* later(Effect.suspend(() => script.reset(...abc)))
+        assert.deepStrictEqual(log.lines.slice(2), ["Info follows the registry: 3 endpoints"])
+      })
+    )
+  )
+
+  it.effect("says why it is frozen, again where the reason is another, and anew in the next outage", () =>
+    scenario((script, _, log) =>
+      Effect.gen(function* () {
+        const wrong = script.failWith(new RegistryError.Unauthenticated({ message: "wrong password" }))
+        yield* script.reset(...abc)
+        const outage = [
+          "Info follows the registry: 3 endpoints",
+          "Warn lost sight of the registry and keeps serving 3 endpoints: scripted:: orders: refused",
+          "Warn cannot follow the registry and keeps serving 3 endpoints: scripted:: orders: wrong password"
+        ]
+        yield* script.fail("refused")
+        for (const failure of [script.fail("refused"), wrong, wrong, script.fail("refused")]) yield* later(failure)
+        assert.deepStrictEqual(log.lines, outage)
+        yield* later(Effect.suspend(() => script.reset(...abc)))
+        for (const failure of [script.fail("refused"), wrong, script.fail("refused")]) yield* later(failure)
+        assert.deepStrictEqual(log.lines, [...outage, ...outage])
+      })
+    )
+  )
+
+  it.effect("a service that is asked for while its registry is down says so, though it idled before", () =>
+    scenario((script, _, log) =>
+      Effect.gen(function* () {
+        const users = Endpoint.ServiceName.make("users")
+        yield* briefly(script, users, ...abc)
+        yield* TestClock.adjust("61 seconds")
+        yield* (yield* Discovery.Discovery).subscribe(users)
+        yield* settle
+        log.lines.length = 0
+        yield* script.fail("refused")
+        assert.deepStrictEqual(log.lines, [
+          "Warn cannot follow the registry and keeps serving 3 endpoints: scripted:: users: refused"
+        ])
+      })
+    )
+  )
+
+  it.effect("from the subscription on the gauges tell of nobody until the registry answers", () =>
+    scenario((script) =>
+      Effect.gen(function* () {
+        const nobody = { muster_endpoints: 0, muster_held_endpoints: 0 }
+        assert.deepStrictEqual(yield* told(service), nobody)
+        yield* script.fail()
+        assert.deepStrictEqual(yield* told(service), nobody)
+      })
     ).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 

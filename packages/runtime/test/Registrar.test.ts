@@ -650,6 +650,26 @@ describe("Registrar", () => {
     )
   }
 
+  it.effect("two services of one process leave one after the other, the outer one first", () =>
+    Effect.gen(function* () {
+      const script = make()
+      const admin = { ...options, service: "admin", advertise: { host: "127.0.0.1", port: 9000 } }
+      const { context, close } = yield* launch(
+        Registrar.serve(Registrar.serve(Layer.empty, options), admin).pipe(Layer.provide(script.layer))
+      )
+      assert.strictEqual(Context.get(context, Registrar.Registrar).endpoint.service, "admin")
+      const drains = () => [...script.entries].map(([key, { endpoint }]) => `${key} ${endpoint.draining}`).toSorted()
+      assert.deepStrictEqual(drains(), ["admin/a false", "orders/a false"])
+      yield* Effect.forkChild(close)
+      yield* pass("900 millis")
+      assert.deepStrictEqual(drains(), ["admin/a true", "orders/a false"])
+      yield* pass("1 seconds")
+      assert.deepStrictEqual(drains(), ["orders/a true"])
+      yield* pass("1 seconds")
+      assert.deepStrictEqual(drains(), [])
+    })
+  )
+
   it.effect("F-s2: goes on telling a registry that was down for a moment that it is draining", () =>
     Effect.gen(function* () {
       const script = make()

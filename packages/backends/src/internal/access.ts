@@ -4,7 +4,8 @@
  * Files are read for each new connection, so that certificates can be replaced without a restart.
  */
 import * as Effect from "effect/Effect"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
+import type * as Target from "@muster/core/Target"
 import { readFile } from "node:fs/promises"
 
 /** A user of the registry; a client certificate may need none. */
@@ -25,6 +26,26 @@ export interface Tls {
   /** Believes any certificate. For tests and for go-zero's `InsecureSkipVerify`. */
   readonly skipVerify?: boolean | undefined
 }
+
+/** A user without a password has an empty one, as in go-zero. */
+export const loginOf = (user: string | undefined, password = Redacted.make("")): Login | undefined =>
+  user === undefined ? undefined : { user, password }
+
+/** TLS is meant where anything is said of it. */
+export const tlsOf = (tls: Tls): Tls | undefined =>
+  Object.values(tls).some((value) => value !== undefined && value !== false) ? tls : undefined
+
+/** What go-zero's `Etcd` block says of it, and the id that it gives the instance. */
+export const ofGoZero = ({ access, id }: Target.Configured) => ({
+  id,
+  login: loginOf(access?.user, access?.pass),
+  tls: tlsOf({
+    ca: access?.caCertFile,
+    cert: access?.certFile,
+    key: access?.certKeyFile,
+    skipVerify: access?.insecureSkipVerify
+  })
+})
 
 /** The contents of the files; fails with the name of the one that cannot be read. */
 export const read = ({ ca, cert, key }: Tls) => Effect.all({ ca: pem(ca), cert: pem(cert), key: pem(key) })

@@ -1,7 +1,8 @@
 /**
  * What discovery tells the people who run it: metrics for every change, one log line for each thing that matters.
  *
- * A malformed entry is counted whenever it is seen and logged once. Of a service that nobody asks for, gauges tell nothing.
+ * A malformed entry is counted whenever it is seen and logged once; so is each reason why the registry is not followed,
+ * until it is again. Of a service that nobody asks for, gauges tell nothing.
  */
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -31,6 +32,8 @@ export const make = (
   const skippedEntries = Metric.withAttributes(Metrics.skippedEntries, { service })
   const restarts = Metric.withAttributes(Metrics.restarts, { service, actor: "Discovery" })
   const logged = new Set<string>()
+  /** The reasons of the outage that have been logged. */
+  const reasons = new Set<string>()
   let series: Metric.Registration | undefined
 
   /** Read when metrics are, because it grows by itself. */
@@ -52,17 +55,38 @@ export const make = (
       yield* Metric.update(endpoints, HashMap.size(after.snapshot.endpoints))
       yield* Metric.update(heldEndpoints, HashMap.size(after.held))
       showAge()
-    } else if (State.isKnown(before)) {
+    } else {
       yield* Metric.update(endpoints, 0)
       yield* Metric.update(heldEndpoints, 0)
       hideAge()
     }
-    if (before._tag === after._tag) return
-    const isFrozen = after._tag === "Frozen" || after._tag === "Resyncing"
-    yield* Metric.update(frozen, isFrozen ? 1 : 0)
-    yield* Metric.update(remembered, isFrozen && after.asOf._tag === "Saved" ? 1 : 0)
-    yield* announce(before, after, ageNow())
+    if (before._tag !== after._tag) {
+      const isFrozen = after._tag === "Frozen" || after._tag === "Resyncing"
+      yield* Metric.update(frozen, isFrozen ? 1 : 0)
+      yield* Metric.update(remembered, isFrozen && after.asOf._tag === "Saved" ? 1 : 0)
+    }
+    yield* announce(before, after)
   })
+
+  const announce = (before: State.DiscoveryState, after: State.DiscoveryState): Effect.Effect<void> => {
+    switch (after._tag) {
+      case "Live":
+        if (before._tag === "Live") return Effect.void
+        reasons.clear()
+        return Effect.logInfo(`follows the registry: ${HashMap.size(after.snapshot.endpoints)} endpoints`)
+      case "Failed":
+        reasons.clear()
+        return Effect.logError(`gave up on the registry: ${describe(after.cause)}`)
+      default: {
+        const reason = reasonOf(after.cause)
+        const isRecalled = before._tag === "Loading" && after._tag === "Frozen"
+        const trouble = isRecalled || !reasons.has(reason) ? troubleOf(before, after, ageNow()) : undefined
+        if (trouble === undefined) return Effect.void
+        reasons.add(reason)
+        return Effect.logWarning(trouble)
+      }
+    }
+  }
 
   const skipped = Effect.fnUntraced(function* (entries: ReadonlyArray<Skipped>) {
     yield* Metric.update(skippedEntries, entries.length)
@@ -79,39 +103,36 @@ export const make = (
 
   const released = (): void => {
     hideAge()
+    reasons.clear()
     for (const gauge of [endpoints, heldEndpoints, frozen, remembered]) Metric.removeUnsafe(gauge, context)
   }
 
   return { transition, skipped, died, released }
 }
 
-const announce = (
-  before: State.DiscoveryState,
-  after: State.DiscoveryState,
-  age: Duration.Duration | undefined
-): Effect.Effect<void> => {
-  switch (after._tag) {
-    case "Live":
-      return Effect.logInfo(`follows the registry: ${HashMap.size(after.snapshot.endpoints)} endpoints`)
-    case "Failed":
-      return Effect.logError(`gave up on the registry: ${describe(after.cause)}`)
-    case "Frozen":
-      if (before._tag === "Loading" && age !== undefined) {
-        return Effect.logWarning(
-          `the registry does not answer (${describe(after.cause)}): serves ${HashMap.size(after.snapshot.endpoints)} ` +
-            `endpoints remembered ${Duration.format(age)} ago`
-        )
-      }
-      return before._tag === "Live" && after.cause?._tag !== "Idle"
-        ? Effect.logWarning(
-            `lost sight of the registry and keeps serving ${HashMap.size(after.snapshot.endpoints)} endpoints: ` +
-              describe(after.cause)
-          )
-        : Effect.void
-    default:
-      return Effect.void
+type Out = State.Loading | State.Frozen | State.Resyncing
+
+/** What there is to say of a registry that is not followed, if this is the moment to say it. */
+const troubleOf = (before: State.DiscoveryState, after: Out, age: Duration.Duration | undefined) => {
+  const why = describe(after.cause)
+  const isOurs = after.cause === undefined || after.cause._tag === "Idle"
+  if (after._tag === "Loading") {
+    // The second attempt tells of the first: until then a remembered snapshot may be found.
+    return isOurs || after.attempt < 2 ? undefined : `cannot follow the registry and keeps trying: ${why}`
   }
+  const endpoints = `${HashMap.size(after.snapshot.endpoints)} endpoints`
+  if (before._tag === "Loading" && age !== undefined) {
+    return `the registry does not answer (${why}): serves ${endpoints} remembered ${Duration.format(age)} ago`
+  }
+  if (isOurs) return undefined
+  return before._tag === "Live"
+    ? `lost sight of the registry and keeps serving ${endpoints}: ${why}`
+    : `cannot follow the registry and keeps serving ${endpoints}: ${why}`
 }
+
+/** The kind of failure; what it says may differ from attempt to attempt. */
+const reasonOf = (cause: State.Cause | undefined): string =>
+  cause?._tag === "Failed" ? cause.error.reason._tag : (cause?._tag ?? "none")
 
 /** Why the registry is not being followed, in words. */
 export const describe = (cause: State.Cause | undefined): string => {

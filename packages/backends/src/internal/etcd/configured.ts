@@ -1,16 +1,15 @@
 /**
  * Options of etcd from elsewhere: from the environment, and from the block of a go-zero configuration.
  *
- * What is not set is left out; a user without a password has an empty one, as in go-zero.
+ * What is not set is left out.
  */
 import * as Config from "effect/Config"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Target from "@muster/core/Target"
 import type { Options } from "../../Etcd.ts"
-import type { Tls } from "../access.ts"
+import { loginOf, ofGoZero, tlsOf } from "../access.ts"
 
 const maybe = <A>(config: Config.Config<A>) => Config.map(Config.option(config), Option.getOrUndefined)
 
@@ -43,29 +42,16 @@ export const config: Config.Config<Options> = Config.all({
   })
 }).pipe(
   Config.nested("ETCD"),
-  Config.map(({ password, tls, user, ...others }) => ({ ...others, login: login(user, password), tls: some(tls) }))
+  Config.map(({ password, tls, user, ...others }) => ({ ...others, login: loginOf(user, password), tls: tlsOf(tls) }))
 )
 
-export const fromGoZero = ({ access, id, target }: Target.Configured): Options | undefined => {
+export const fromGoZero = (configured: Target.Configured): Options | undefined => {
+  const { target } = configured
   if (target._tag !== "EtcdKey") return undefined
   return {
     hosts: target.hosts.map(Target.formatAddress),
     layout: "go-zero",
     key: target.key,
-    id,
-    login: login(access?.user, access?.pass),
-    tls: some({
-      ca: access?.caCertFile,
-      cert: access?.certFile,
-      key: access?.certKeyFile,
-      skipVerify: access?.insecureSkipVerify
-    })
+    ...ofGoZero(configured)
   }
 }
-
-const login = (user: string | undefined, password = Redacted.make("")) =>
-  user === undefined ? undefined : { user, password }
-
-/** TLS is meant where anything is said of it. */
-const some = (tls: Tls): Tls | undefined =>
-  Object.values(tls).some((value) => value !== undefined && value !== false) ? tls : undefined
