@@ -92,25 +92,26 @@ const announce = (
 ): Effect.Effect<void> => {
   switch (after._tag) {
     case "Live":
-      return Effect.logInfo(`follows the registry: ${HashMap.size(after.snapshot.endpoints)} endpoints`)
+      return Effect.logInfo(`follows the registry: ${counted(after)}`)
     case "Failed":
       return Effect.logError(`gave up on the registry: ${describe(after.cause)}`)
     case "Frozen":
       if (before._tag === "Loading" && age !== undefined) {
         return Effect.logWarning(
-          `the registry does not answer (${describe(after.cause)}): serves ${HashMap.size(after.snapshot.endpoints)} ` +
-            `endpoints remembered ${Duration.format(age)} ago`
+          `the registry does not answer (${describe(after.cause)}): serves ${counted(after)} remembered ${Duration.format(age)} ago`
         )
       }
       return before._tag === "Live" && after.cause?._tag !== "Idle"
-        ? Effect.logWarning(
-            `lost sight of the registry and keeps serving ${HashMap.size(after.snapshot.endpoints)} endpoints: ` +
-              describe(after.cause)
-          )
+        ? Effect.logWarning(`lost sight of the registry and keeps serving ${counted(after)}: ${describe(after.cause)}`)
         : Effect.void
     default:
       return Effect.void
   }
+}
+
+const counted = ({ snapshot }: State.Known): string => {
+  const size = HashMap.size(snapshot.endpoints)
+  return size === 1 ? "1 endpoint" : `${size} endpoints`
 }
 
 /** Why the registry is not being followed, in words. */
