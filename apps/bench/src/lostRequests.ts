@@ -51,7 +51,7 @@ const play = Effect.fnUntraced(function* (folder: string) {
   const etcd = new URL(registry.target).host
   const program = fileURLToPath(new URL("./programs/ordersServer.ts", import.meta.url))
   const fleet = yield* Fleet.make({ service, registry: registry.target, folder, program })
-  const view = new View(yield* Policy.MassRemoval, () => performance.now(), {
+  const view = new View(yield* Policy.MassRemoval, performance, {
     tell: () => undefined,
     seen: () => undefined
   })
