@@ -39,7 +39,7 @@ export const isRemembered = (before: DiscoveryState.DiscoveryState, after: Disco
   before._tag === "Loading" && after._tag === "Frozen"
 
 /** Now: milliseconds on the clock of the states, which began with the client, and Unix time. */
-export interface Moment {
+interface Moment {
   readonly at: number
   readonly wall: number
 }
