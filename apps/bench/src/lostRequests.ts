@@ -38,7 +38,12 @@ const grace = Duration.seconds(10)
 
 const act = (name: string) => acts.filter((act) => act.name === name)
 
-const script: ReadonlyArray<Act> = [...act("rolling"), ...act("kill"), outage(Duration.seconds(30)), ...act("wiped")]
+const away: Act = {
+  ...outage(Duration.seconds(30)),
+  title: "the registry is taken away for 30 s, in every way there is"
+}
+
+const script: ReadonlyArray<Act> = [...act("rolling"), ...act("kill"), away, ...act("wiped")]
 
 export const lostRequests = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
@@ -51,7 +56,7 @@ const play = Effect.fnUntraced(function* (folder: string) {
   const etcd = new URL(registry.target).host
   const program = fileURLToPath(new URL("./programs/ordersServer.ts", import.meta.url))
   const fleet = yield* Fleet.make({ service, registry: registry.target, folder, program })
-  const view = new View(yield* Policy.MassRemoval, () => performance.now(), {
+  const view = new View(yield* Policy.MassRemoval, performance, {
     tell: () => undefined,
     seen: () => undefined
   })

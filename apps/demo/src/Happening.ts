@@ -20,6 +20,8 @@ export type Happening = Data.TaggedEnum<{
   /** Held no longer, because the registry lists them again. */
   Returned: { readonly endpoints: Endpoints }
   Frozen: { readonly why: string; readonly serving: number }
+  /** Started without the registry, from what an earlier run saw. */
+  Remembered: { readonly endpoints: Endpoints; readonly ageMs: number; readonly why: string }
   Resumed: { readonly afterMs: number }
   GaveUp: { readonly why: string }
   Ejected: { readonly id: string; readonly why: string; readonly forMs: number }
@@ -29,31 +31,59 @@ export type Happening = Data.TaggedEnum<{
 const make = Data.taggedEnum<Happening>()
 
 /** Whether the registry was lost; that nobody asks any more is no loss. */
-export const isLoss = (
-  before: DiscoveryState.DiscoveryState,
-  after: DiscoveryState.DiscoveryState
-): after is DiscoveryState.Frozen => before._tag === "Live" && after._tag === "Frozen" && after.cause?._tag !== "Idle"
+export const isLoss = (before: DiscoveryState.DiscoveryState, after: DiscoveryState.DiscoveryState): boolean =>
+  before._tag === "Live" && after._tag === "Frozen" && after.cause?._tag !== "Idle"
 
-/** What happened to the service between two states; `at` is in milliseconds on the clock of the states. */
+/** Whether an earlier run's snapshot was found, as nothing else freezes who knows nothing. */
+export const isRemembered = (before: DiscoveryState.DiscoveryState, after: DiscoveryState.DiscoveryState): boolean =>
+  before._tag === "Loading" && after._tag === "Frozen"
+
+/** Now: milliseconds on the clock of the states, which began with the client, and Unix time. */
+interface Moment {
+  readonly at: number
+  readonly wall: number
+}
+
+/** What happened to the service between two states. */
 export const between = (
   before: DiscoveryState.DiscoveryState,
   after: DiscoveryState.DiscoveryState,
-  at: number
-): ReadonlyArray<Happening> => [...connection(before, after, at), ...population(before, after)]
+  now: Moment
+): ReadonlyArray<Happening> => [
+  ...connection(before, after, now),
+  ...(isRemembered(before, after) ? [] : population(before, after))
+]
+
+/** How old what an earlier run saw is, in milliseconds, as long as that is what is served. */
+export const rememberedAge = (state: DiscoveryState.DiscoveryState, wall: number): number | undefined =>
+  DiscoveryState.isKnown(state) && state._tag !== "Live" && state.asOf._tag === "Saved"
+    ? Math.max(0, wall - state.asOf.savedAt)
+    : undefined
 
 const connection = (
   before: DiscoveryState.DiscoveryState,
   after: DiscoveryState.DiscoveryState,
-  at: number
+  { at, wall }: Moment
 ): ReadonlyArray<Happening> => {
   if (before._tag === after._tag) return []
-  if (after._tag === "Failed") return [make.GaveUp({ why: because(after.cause) })]
-  if (isLoss(before, after)) {
-    return [make.Frozen({ why: because(after.cause), serving: Snapshot.size(after.snapshot) })]
+  switch (after._tag) {
+    case "Failed":
+      return [make.GaveUp({ why: because(after.cause) })]
+    case "Frozen": {
+      const why = because(after.cause)
+      if (isLoss(before, after)) return [make.Frozen({ why, serving: Snapshot.size(after.snapshot) })]
+      const ageMs = rememberedAge(after, wall)
+      return isRemembered(before, after) && ageMs !== undefined
+        ? [make.Remembered({ endpoints: Snapshot.endpoints(after.snapshot), ageMs, why })]
+        : []
+    }
+    case "Live":
+      return DiscoveryState.isKnown(before) && before._tag !== "Live"
+        ? [make.Resumed({ afterMs: before.asOf._tag === "Observed" ? at - before.asOf.at : at })]
+        : []
+    default:
+      return []
   }
-  return after._tag === "Live" && before._tag === "Resyncing" && before.asOf._tag === "Observed"
-    ? [make.Resumed({ afterMs: at - before.asOf.at })]
-    : []
 }
 
 const population = (
@@ -130,6 +160,8 @@ export const sentence = (happening: Happening, paint: Paint): string =>
     Returned: ({ endpoints }) =>
       `${paint.good("●")} ${names(endpoints)} ${endpoints.length === 1 ? "is" : "are"} listed again`,
     Frozen: ({ why, serving }) => `${paint.accent("❄")} frozen with ${count(serving, "instance")}, because ${why}`,
+    Remembered: ({ endpoints, ageMs, why }) =>
+      `${paint.accent("❄")} starts with ${names(endpoints)}, remembered from ${time(ageMs)} ago, because ${why}`,
     Resumed: ({ afterMs }) => `${paint.good("▸")} follows the registry again, after ${time(afterMs)}`,
     GaveUp: ({ why }) => `${paint.bad("✗")} gave up on the registry: ${why}`,
     Ejected: ({ id, why, forMs }) =>

@@ -1,7 +1,7 @@
 /**
  * How figures look in a terminal: bars, shares, times, columns, and colours where there is a terminal to show them.
  */
-import { Config, Effect, Stdio } from "effect"
+import { Config, Duration, Effect, Stdio } from "effect"
 
 export interface Paint {
   readonly strong: (text: string) => string
@@ -67,9 +67,10 @@ export const bar = (share: number, width: number): string => {
 
 export const percent = (share: number): string => `${Math.round(share * 100)} %`
 
-/** "8 ms", "0.4 ms", "1.2 s"; "–" where nothing was measured. */
+/** "8 ms", "0.4 ms", "1.2 s", "1h 2m 5s"; "–" where nothing was measured. */
 export const time = (milliseconds: number | undefined): string => {
   if (milliseconds === undefined) return "–"
+  if (milliseconds >= 120_000) return Duration.format(Duration.seconds(Math.round(milliseconds / 1000)))
   if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(1)} s`
   return milliseconds < 1 ? `${milliseconds.toFixed(1)} ms` : `${Math.round(milliseconds)} ms`
 }

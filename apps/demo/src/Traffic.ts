@@ -94,8 +94,13 @@ export const run = Effect.fn("Traffic.run")(function* (service: string, perSecon
   }
 })
 
+/** What an error says, and what it comes from where it keeps that to itself. */
 const problem = (cause: Cause.Cause<unknown>): string => {
   const error = Cause.squash(cause)
   if (!Predicate.isError(error)) return String(error)
-  return error.message === "" ? error.name : error.message
+  const said = error.message === "" ? error.name : error.message
+  const root = innermost(error)
+  return said.includes(root) ? said : `${said}: ${root}`
 }
+
+const innermost = ({ cause, message }: Error): string => (Predicate.isError(cause) ? innermost(cause) : message)

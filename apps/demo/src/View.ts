@@ -5,11 +5,17 @@
  * telling, `seen` every state. Both are called synchronously.
  */
 import { DiscoveryState, type Endpoint, type Guard, type Roster } from "@muster/core"
-import { between, type Happening, isLoss, ofHealth } from "./Happening.ts"
+import { between, type Happening, isLoss, isRemembered, ofHealth, rememberedAge } from "./Happening.ts"
 
 export interface Listener {
   readonly tell: (happening: Happening) => void
   readonly seen: (before: Endpoints, after: Endpoints) => void
+}
+
+/** A monotonic clock, and the Unix time at which it began. */
+interface Clock {
+  readonly now: () => number
+  readonly timeOrigin: number
 }
 
 type Endpoints = ReadonlyMap<string, Endpoint.Endpoint>
@@ -23,18 +29,18 @@ export class View {
   readonly ejected = new Set<string>()
   /** How often the registry was lost while there was a snapshot, and how old the snapshot became at most. */
   readonly frozen = { times: 0, maxAgeMs: 0 }
-  /** When the registry was lost, on the clock of the caller; `undefined` while it is followed. */
+  /** Since when the registry has been lost, on the clock of the caller; `undefined` while it is followed. */
   frozenAt: number | undefined
   /** How often the registry could not be believed: lost, or without instances that were there a moment ago. */
   troubles = 0
   readonly #idAt = new Map<string, string>()
   readonly #step: (state: DiscoveryState.DiscoveryState, event: DiscoveryState.Event) => DiscoveryState.DiscoveryState
-  readonly #now: () => number
+  readonly #clock: Clock
   readonly #listener: Listener
 
-  constructor(guard: Guard.Options, now: () => number, listener: Listener) {
+  constructor(guard: Guard.Options, clock: Clock, listener: Listener) {
     this.#step = DiscoveryState.step(guard)
-    this.#now = now
+    this.#clock = clock
     this.#listener = listener
   }
 
@@ -48,13 +54,14 @@ export class View {
     if (age?._tag === "Observed") this.frozen.maxAgeMs = Math.max(this.frozen.maxAgeMs, event.at - age.at)
     if (isLoss(before, after)) {
       this.frozen.times++
-      this.frozenAt = this.#now()
+      this.frozenAt = this.#clock.now()
     }
+    if (isRemembered(before, after)) this.frozenAt = this.#clock.now() - event.at
     if (after._tag === "Live") this.frozenAt = undefined
     const known = this.endpoints
     this.endpoints = listed(after)
     for (const { address, id } of this.endpoints.values()) this.#idAt.set(address, id)
-    for (const happening of between(before, after, event.at)) {
+    for (const happening of between(before, after, { at: event.at, wall: this.#wall })) {
       if (happening._tag === "Frozen" || happening._tag === "Held") this.troubles++
       this.#listener.tell(happening)
     }
@@ -84,6 +91,15 @@ export class View {
 
   /** For how many milliseconds the registry has been lost. */
   get frozenForMs(): number | undefined {
-    return this.frozenAt === undefined ? undefined : this.#now() - this.frozenAt
+    return this.frozenAt === undefined ? undefined : this.#clock.now() - this.frozenAt
+  }
+
+  /** How old what an earlier run saw is, as long as that is what is served. */
+  get rememberedMs(): number | undefined {
+    return rememberedAge(this.state, this.#wall)
+  }
+
+  get #wall(): number {
+    return this.#clock.timeOrigin + this.#clock.now()
   }
 }

@@ -30,6 +30,7 @@ export interface Options {
 
 /** Figures are of the answers of so many last milliseconds. */
 const window = 5000
+const lately = `last ${window / 1000} s`
 
 /** So many last happenings stay on the screen. */
 const remembered = 8
@@ -50,7 +51,7 @@ export const run = Effect.fn("client")(function* ({ registry, rate, ...options }
   )
   const screen = yield* output("stdout")
   const journal: Array<string> = []
-  const view = new View(yield* Policy.MassRemoval, () => performance.now(), {
+  const view = new View(yield* Policy.MassRemoval, performance, {
     tell: (happening) => note(sentence(happening, screen.paint)),
     seen: () => undefined
   })
@@ -63,6 +64,7 @@ export const run = Effect.fn("client")(function* ({ registry, rate, ...options }
     if (journal.length > remembered) journal.shift()
   }
 
+  const line = summary(view, work)
   const show = screen.isTerminal
     ? Effect.flatMap(canvas(screen), (draw) =>
         every("250 millis", () =>
@@ -77,7 +79,7 @@ export const run = Effect.fn("client")(function* ({ registry, rate, ...options }
       )
     : Effect.andThen(
         Effect.sleep("1 second"),
-        every("1 second", () => note(summary(view, work)))
+        every("1 second", () => note(line()))
       )
 
   const call = Effect.andThen(
@@ -91,7 +93,7 @@ export const run = Effect.fn("client")(function* ({ registry, rate, ...options }
     // Requests end before the connections that they use.
     Effect.scoped,
     Effect.provide(Layer.provide(Customer.layer(Backend.resolver(registry), view), memory(options.remember))),
-    Effect.ensuring(Effect.sync(() => work.answered + work.failed > 0 && screen.write(`${total(work)}\n`)))
+    Effect.onInterrupt(() => Effect.sync(() => screen.write(`${total(work)}\n`)))
   )
 })
 
@@ -162,29 +164,33 @@ const readable = (view: View) =>
     })
   )
 
-const connection = ({ state, frozenForMs }: View): string => {
+/** How it is with the registry, and why where that is not well. */
+const connection = ({ state, frozenForMs, rememberedMs }: View): readonly [how: string, why?: string] => {
   switch (state._tag) {
     case "Loading":
-      return state.cause === undefined
-        ? "asking the registry"
-        : `waiting for the registry, because ${because(state.cause)}`
+      return state.cause === undefined ? ["asking the registry"] : ["waiting for the registry", because(state.cause)]
     case "Live":
-      return "following the registry"
+      return ["following the registry"]
     case "Failed":
-      return `gave up on the registry, because ${because(state.cause)}`
-    default:
-      return `frozen for ${time(frozenForMs)}, because ${because(state.cause)}`
+      return ["gave up on the registry", because(state.cause)]
+    default: {
+      const served = rememberedMs === undefined ? "" : ` with what was seen ${time(rememberedMs)} ago`
+      return [`frozen for ${time(frozenForMs)}${served}`, because(state.cause)]
+    }
   }
 }
+
+const isEmpty = ({ endpoints, state }: View) => DiscoveryState.isKnown(state) && endpoints.size === 0
 
 const latencies = (figures: Figures) => `p50 ${time(figures.latency(0.5))}  p99 ${time(figures.latency(0.99))}`
 
 const headline = (registry: string, service: string, rate: number, view: View, work: Work, { paint }: Output) => {
-  const state = connection(view)
+  const [how, why] = connection(view)
+  const state = why === undefined ? how : `${how}, because ${why}`
   const failures = work.failed === 0 ? "none failed" : paint.bad(`${work.failed} failed: ${work.lastProblem}`)
   return [
     `${paint.strong(service)}  ${paint.faint(registry)}  ${view.state._tag === "Live" ? paint.good(state) : paint.accent(state)}`,
-    `${count(rate, "request")} a second, ${work.answered} answered, ${failures}  ${paint.faint(latencies(work.recent()))}`
+    `${count(rate, "request")} a second, ${work.answered} answered, ${failures}  ${paint.faint(`${lately}: ${latencies(work.recent())}`)}`
   ]
 }
 
@@ -198,7 +204,7 @@ const roster = (view: View, work: Work, { paint }: Output): ReadonlyArray<string
       const length = bar(share, barWidth).padEnd(barWidth)
       return [endpoint.id, endpoint.address, standing(view, endpoint), length, percent(share), latencies(figures)]
     })
-  if (rows.length === 0) return [paint.faint("nobody is there")]
+  if (rows.length === 0) return [paint.faint(isEmpty(view) ? "nobody is there" : "")]
   return table(rows, new Set([4]))
 }
 
@@ -210,10 +216,28 @@ const standing = ({ state, ejected }: View, { draining, id }: Endpoint): string 
 
 const total = ({ answered, failed }: Work) => `${count(answered, "request")} answered, ${failed} failed`
 
-const summary = (view: View, work: Work): string => {
-  const figures = work.recent()
-  const shares = figures.shares.map(([instance, share]) => `${instance} ${percent(share)}`).join(", ")
-  const state = view.state._tag === "Live" ? "" : ` · ${connection(view)}`
-  const failures = work.failed === 0 ? "" : ` · ${work.failed} failed: ${work.lastProblem}`
-  return `${shares === "" ? "no answers" : shares} · ${latencies(figures)} · ${work.answered} answered${failures}${state}`
+/** A line of figures, each time it is asked for; a reason that it has just given is not given again. */
+const summary = (view: View, work: Work) => {
+  const [whyFrozen, whyFailed] = [newsOnly(), newsOnly()]
+  return (): string => {
+    const figures = work.recent()
+    const shares = figures.shares.map(([instance, share]) => `${instance} ${percent(share)}`).join(", ")
+    const none = isEmpty(view) ? "no answers: nobody is there" : "no answers"
+    const [how, why] = connection(view)
+    return [
+      figures.answers > 0 ? `${lately}: ${shares}, ${latencies(figures)}` : none,
+      `${work.answered} answered`,
+      ...(work.failed === 0 ? [] : [`${work.failed} failed${whyFailed(": ", work.lastProblem)}`]),
+      ...(view.state._tag === "Live" ? [] : [`${how}${whyFrozen(", because ", why)}`])
+    ].join(" · ")
+  }
+}
+
+const newsOnly = () => {
+  let last: string | undefined
+  return (conjunction: string, reason: string | undefined): string => {
+    if (reason === last) return ""
+    last = reason
+    return reason === undefined ? "" : `${conjunction}${reason}`
+  }
 }

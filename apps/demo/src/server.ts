@@ -48,7 +48,10 @@ export const run = Effect.fn("server")(function* (options: Options) {
   })
   const diary = makeDiary()
   const announced = HttpServer.addressFormattedWith((address) =>
-    Effect.andThen(Console.log(`${id} serves ${service} at ${address}, registry: ${registry}`), diary.open)
+    Effect.andThen(
+      Console.log(`${id} serves ${service} at ${address}, pid ${process.pid}, registry: ${registry}`),
+      diary.open
+    )
   )
   const zone = Option.getOrUndefined(options.zone)
   const registered = Registrar.serve(served, { service, id, weight, zone, metadata })

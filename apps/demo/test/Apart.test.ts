@@ -100,6 +100,67 @@ describe("servers and clients in separate terminals", () => {
     { timeout: 120_000 }
   )
 
+  it.live(
+    "F-c2: a client says how old what it remembers is, how long it has been without the registry, and when it follows it",
+    () =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const root = yield* folder
+        yield* fs.makeDirectory(`${root}/reg`)
+        const registry = `local:${root}/reg/orders.db`
+        const args = ["client", "--registry", registry, "--remember", `${root}/seen`]
+        yield* server(registry, "a")
+        const before = yield* start(args)
+        yield* before.says(answersFrom("a"))
+        yield* before.signal("SIGINT")
+        yield* before.ended
+        yield* fs.rename(`${root}/reg`, `${root}/reg.away`)
+        const after = yield* start(args)
+        yield* after.says(/❄ starts with a, remembered from \d.*s ago, because the folder .* is not there/)
+        yield* after.says(/frozen for \d.*s with what was seen \d.*s ago/)
+        yield* fs.rename(`${root}/reg.away`, `${root}/reg`)
+        yield* after.says(/▸ follows the registry again, after \d/)
+        yield* after.signal("SIGINT")
+        const [meanwhile = ""] = (yield* after.ended).stdout.split("▸")
+        assert.notInclude(meanwhile, "joined")
+      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
+    { timeout: 120_000 }
+  )
+
+  it.live("a client says once why it waits for the registry, and what came of it when it is stopped", () =>
+    Effect.gen(function* () {
+      const client = yield* start(["client", "--registry", `local:${yield* folder}/none/orders.db`])
+      yield* client.says(/no answers · 0 answered · waiting for the registry, because the folder .* is not there\n/)
+      yield* client.says(/no answers · 0 answered · waiting for the registry\n/)
+      yield* client.signal("SIGINT")
+      const { code, stdout } = yield* client.ended
+      assert.strictEqual(code, 0)
+      assert.match(stdout, /\n0 requests answered, 0 failed\n$/)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+
+  it.live("a client says that nobody is there", () =>
+    Effect.gen(function* () {
+      const fake = yield* start(["fake", "consul"])
+      const [, registry] = yield* fake.says(/^target: (\S+)$/m)
+      const client = yield* start(["client", "--registry", registry])
+      yield* client.says(/no answers: nobody is there · 0 answered\n/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a server says which process to kill, and a client what its requests then fail of", () =>
+    Effect.gen(function* () {
+      const only = yield* server("none", "a")
+      const at = yield* address(only)
+      const [, pid] = yield* only.says(/, pid (\d+), /)
+      assert.strictEqual(Number(pid), only.pid)
+      const client = yield* start(["client", "--registry", `direct:///${at}`])
+      yield* client.says(answersFrom(at))
+      yield* only.signal("SIGKILL")
+      yield* client.says(/\d+ failed: .*connect ECONNREFUSED/)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("F-s2: SIGTERM while the registry hangs ends a server within the drain and 2 s", () =>
     Effect.gen(function* () {
       const path = `${yield* folder}/orders.db`

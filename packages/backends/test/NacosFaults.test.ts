@@ -92,6 +92,21 @@ describe("Nacos", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("F-nacos-a: says of each protocol in a few words why nobody answers", () =>
+    withServer(
+      Effect.fnUntraced(function* (it) {
+        yield* it.kill
+        const { reason } = yield* Effect.flip(list)
+        const [port = 0] = it.ports
+        assert.strictEqual(
+          reason.message,
+          `connect ECONNREFUSED 127.0.0.1:${port + 1000}; ` +
+            `GET http://127.0.0.1:${port}/nacos/v3/client/ns/instance/list: connect ECONNREFUSED 127.0.0.1:${port}`
+        )
+      })
+    )
+  )
+
   for (const [name, options] of protocols) {
     it.live(`F-nacos-a, F-nacos-b: over ${name}, goes on once the server is back, which lost everything`, () =>
       withServer(

@@ -124,6 +124,15 @@ const gauge = (name: string) =>
   })
 
 describe("remembering", () => {
+  it.effect("says in the singular that one endpoint is remembered", () =>
+    Effect.gen(function* () {
+      const { layer } = memory(yield* keptAgo("5 minutes", [endpoint("a")]))
+      const { lines, script } = yield* run(layer)
+      yield* script.fail("connection refused")
+      assert.match(lines[0] ?? "", /: serves 1 endpoint remembered 5m ago$/)
+    })
+  )
+
   it.effect(
     "F-c2: started while the registry is down it serves from the remembered snapshot, marked with its age",
     () =>

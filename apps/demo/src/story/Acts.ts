@@ -51,10 +51,10 @@ export interface Act {
   readonly play: (stage: Stage) => Deed
 }
 
-/** The registry is taken away for so long, once in each way that there is. */
+/** The registry is taken away for so long, times the pace, once in each way that there is. */
 export const outage = (duration: Duration.Duration): Act => ({
   name: "outage",
-  title: `the registry is taken away for ${Duration.toSeconds(duration)} s, in every way there is`,
+  title: "the registry is taken away and brought back",
   play: Effect.fnUntraced(function* ({ pause, registry, troubled }) {
     yield* pause(1)
     for (const { takeAway, bringBack } of registry.outages) {
@@ -107,7 +107,8 @@ export const acts: ReadonlyArray<Act> = [
       yield* conduct("ash", good)
       yield* narrate(`${instance("ash")} is well again`)
       yield* restored("ash")
-      yield* pause(2)
+      // Until it has its share again.
+      yield* pause(8)
     })
   },
   {

@@ -85,7 +85,7 @@ const play = Effect.fnUntraced(function* (script: Script, telling: Telling.Telli
   const massRemoval = breaks === "removedWhileServing" ? yield* gullible : yield* Policy.MassRemoval
 
   const evidence: Evidence = new Evidence((address) => view.nameOf(address))
-  const view: View = new View(massRemoval, () => performance.now(), {
+  const view: View = new View(massRemoval, performance, {
     tell: telling.happened,
     seen: (before, after) => {
       for (const id of before.keys()) if (!after.has(id) && fleet.isServing(id)) evidence.removedWhileServing++

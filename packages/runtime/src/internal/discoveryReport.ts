@@ -73,7 +73,7 @@ export const make = (
       case "Live":
         if (before._tag === "Live") return Effect.void
         reasons.clear()
-        return Effect.logInfo(`follows the registry: ${HashMap.size(after.snapshot.endpoints)} endpoints`)
+        return Effect.logInfo(`follows the registry: ${counted(after)}`)
       case "Failed":
         reasons.clear()
         return Effect.logError(`gave up on the registry: ${describe(after.cause)}`)
@@ -120,7 +120,7 @@ const troubleOf = (before: State.DiscoveryState, after: Out, age: Duration.Durat
     // The second attempt tells of the first: until then a remembered snapshot may be found.
     return isOurs || after.attempt < 2 ? undefined : `cannot follow the registry and keeps trying: ${why}`
   }
-  const endpoints = `${HashMap.size(after.snapshot.endpoints)} endpoints`
+  const endpoints = counted(after)
   if (before._tag === "Loading" && age !== undefined) {
     return `the registry does not answer (${why}): serves ${endpoints} remembered ${Duration.format(age)} ago`
   }
@@ -133,6 +133,11 @@ const troubleOf = (before: State.DiscoveryState, after: Out, age: Duration.Durat
 /** The kind of failure; what it says may differ from attempt to attempt. */
 const reasonOf = (cause: State.Cause | undefined): string =>
   cause?._tag === "Failed" ? cause.error.reason._tag : (cause?._tag ?? "none")
+
+const counted = ({ snapshot }: State.Known): string => {
+  const size = HashMap.size(snapshot.endpoints)
+  return size === 1 ? "1 endpoint" : `${size} endpoints`
+}
 
 /** Why the registry is not being followed, in words. */
 export const describe = (cause: State.Cause | undefined): string => {

@@ -8,6 +8,7 @@
 import * as Data from "effect/Data"
 import * as Reason from "@muster/core/RegistryError"
 import { status } from "@grpc/grpc-js"
+import { plain } from "../grpcDetails.ts"
 
 export class GrpcError extends Data.TaggedError("GrpcError")<{
   readonly code: status
@@ -18,8 +19,7 @@ export class GrpcError extends Data.TaggedError("GrpcError")<{
 export const fromUnknown = (cause: unknown): GrpcError => {
   const text = cause instanceof Error ? cause.message : String(cause)
   const [, code, details = text] = /\b(\d{1,2}) [A-Z_]+: ([^]*)$/.exec(text) ?? []
-  const message = details.replace("No connection established. Last error: ", "").replace(/ ?Resolution note: ?$/, "")
-  return new GrpcError({ code: code === undefined ? status.UNKNOWN : Number(code), message: message.trim(), cause })
+  return new GrpcError({ code: code === undefined ? status.UNKNOWN : Number(code), message: plain(details), cause })
 }
 
 /** A watch that is refused says why in text alone. */

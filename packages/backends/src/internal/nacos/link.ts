@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { type RegistryErrorReason, TimedOut, Unavailable, Unreadable, Untrusted } from "@muster/core/RegistryError"
 import { type ChannelCredentials, type ChannelOptions, Client, type ServiceError, status } from "@grpc/grpc-js"
+import { plain } from "../grpcDetails.ts"
 import type { Tokens } from "./login.ts"
 import * as Payload from "./payload.ts"
 import { refusal } from "./session.ts"
@@ -195,7 +196,8 @@ export const open = Effect.fnUntraced(function* (
 })
 
 const reasonOf = (address: string, { code, details }: Pick<ServiceError, "code" | "details">): RegistryErrorReason => {
-  const message = `${address}: ${details}`
+  const what = plain(details)
+  const message = what.includes(address) ? what : `${address}: ${what}`
   if (code === status.DEADLINE_EXCEEDED) return new TimedOut({ message })
   if (code === status.UNIMPLEMENTED) return new Unreadable({ message: `${message}; is this the gRPC port of Nacos?` })
   return /certificate|altname/i.test(details) ? new Untrusted({ message }) : new Unavailable({ message })
