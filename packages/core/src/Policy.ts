@@ -538,7 +538,7 @@ export const ReportLoad = Context.Reference<boolean>("@muster/core/Policy/Report
  * of the instances, how many answers make the latency of an instance known, within how many requests to all what fewer
  * answers than `memory` said of one is forgotten at the soonest, the share by which two latencies may differ and still be
  * the same, and what is added to every latency because an event loop adds as much by chance.
- * Defaults: 32, 20 s (one that was slow is asked again half a minute later), 30 ms (linkerd2's), 32, 2, 700 (one that was
+ * Defaults: 32, 20 s (one that was slow is asked again half a minute later), 30 ms (linkerd2's), 6, 2, 700 (one that was
  * slow while it was cold costs at most one request in some hundred to ask again), a half, 5 ms (Kratos').
  *
  * @category balancing
@@ -558,7 +558,7 @@ export const Latency = Context.Reference<{
     memory: 32,
     tau: Duration.seconds(20),
     firstEstimate: Duration.millis(30),
-    answersToWarm: 32,
+    answersToWarm: 6,
     answersToKnow: 2,
     requestsToForget: 700,
     noise: 0.5,
