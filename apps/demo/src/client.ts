@@ -8,7 +8,7 @@
 import { DiscoveryState, Policy } from "@muster/core"
 import { type Endpoint, ServiceName } from "@muster/core/Endpoint"
 import { Discovery, SnapshotFiles } from "@muster/runtime"
-import { Effect, FileSystem, HashMap, Layer, Option, Schema } from "effect"
+import { Effect, Exit, FileSystem, HashMap, Layer, Option, Schema } from "effect"
 import * as Backend from "./backend.ts"
 import * as Customer from "./Customer.ts"
 import { Figures } from "./Figures.ts"
@@ -93,7 +93,11 @@ export const run = Effect.fn("client")(function* ({ registry, rate, ...options }
     // Requests end before the connections that they use.
     Effect.scoped,
     Effect.provide(Layer.provide(Customer.layer(Backend.resolver(registry), view), memory(options.remember))),
-    Effect.onInterrupt(() => Effect.sync(() => screen.write(`${total(work)}\n`)))
+    Effect.onExit((exit) =>
+      Effect.sync(() => {
+        if (Exit.hasInterrupts(exit) || work.answered + work.failed > 0) screen.write(`${total(work)}\n`)
+      })
+    )
   )
 })
 

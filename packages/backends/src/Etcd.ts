@@ -4,7 +4,8 @@
  * Nothing that etcd told is lost, doubled or reordered over any reconnect, and nothing it did not say is invented; what
  * it cannot tell any more is read as a whole. Registrations survive outages, elections and members that hang, and are
  * put back after a loss. etcd3 lends its typed stubs only: its Watcher loses events, its Lease dies silently.
- * The requests that are made and the permissions they need are in docs/etcd.md.
+ * Where there is authentication, a server needs `readwrite` below `<prefix>/<service>/`, a client `read`. The requests
+ * that are made are in docs/etcd.md of Muster's repository.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"

@@ -443,8 +443,9 @@ export const pardon = (self: Load, slot: number, elapsed: number, now: number): 
   const base = slot * hotStride
   self.hot[base + expected] = 0
   findTypical(self, now)
-  self.hot[base + expected] = -Math.max(elapsed, self.typical)
-  self.cold[slot * coldStride + answers] = 1
+  const isWarm = self.answersWhileCold >= self.options.answersToWarm
+  if (isWarm) self.hot[base + expected] = -Math.max(elapsed, self.typical)
+  self.cold[slot * coldStride + answers] = Number(isWarm)
   self.hot[base + windowRequests] = 0
   self.cold.fill(0, slot * coldStride, slot * coldStride + pushedBackUntil + 1)
   mark(self, slot, troubled + pushedBack, false)

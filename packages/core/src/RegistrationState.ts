@@ -40,7 +40,7 @@ export const Event = Schema.TaggedUnion({
   GrantFailed: { at, error },
   /** A renewal is being sent. */
   RenewStarted: { at },
-  /** The registry confirmed lease and entry. */
+  /** The registry confirmed lease and entry, at `at` or later. */
   Renewed: { at },
   /** A renewal was not confirmed; the lease may still live. */
   RenewFailed: { at, error },

@@ -44,6 +44,15 @@ describe("Load", () => {
     close(Load.latency(load, one, 0), 20)
   })
 
+  it("nor from a probe that is answered meanwhile", () => {
+    const load = Load.make(cold.load)
+    const [one, other] = [Load.join(load, 1, 0), Load.join(load, 1, 0)]
+    Load.pardon(load, one, 120, 0)
+    for (let answer = 0; answer < 6; answer++) Load.record(load, other, Outcome.succeeded, 30, 0)
+    for (let answer = 0; answer < 2; answer++) Load.record(load, one, Outcome.succeeded, 20, 0)
+    close(Load.latency(load, one, 0), 20)
+  })
+
   it("does not take one slow answer for a slow instance, nor a lucky first one for a fast one", () => {
     const { load, slots } = fresh(2)
     for (let answer = 0; answer < 100; answer++) Load.record(load, slots[0], Outcome.succeeded, 20, 0)

@@ -10,7 +10,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Headers from "effect/http/Headers"
@@ -131,9 +131,11 @@ export const make = Effect.gen(function* () {
     return error.value._tag === "BalancerError" ? Outcome.failed : Exchange.ofError(error.value, asked)
   }
 
-  /** Reads to the end what nobody wants, so that the connection can be used again; not for long, as it may have no end. */
-  const discard = (response: Response) =>
-    response.stream.pipe(Stream.runDrain, Effect.timeoutOption("2 seconds"), Effect.ignore, Effect.forkIn(scope))
+  /** Reads to the end what nobody wants, so that the connection can be used again; not for ever where it has no end. */
+  const discard = (response: Response, within: Duration.Duration) => {
+    const time = Duration.min(within, Duration.seconds(2))
+    return response.stream.pipe(Stream.runDrain, Effect.timeoutOption(time), Effect.ignore, Effect.forkIn(scope))
+  }
 
   const send = (call: Call, after: ReadonlyArray<Attempt>): Effect.Effect<Response, Failure> => {
     const { isRepeatable, key, limits, request, target } = call
@@ -171,7 +173,7 @@ export const make = Effect.gen(function* () {
         second: Effect.annotateSpans(attempt(true), "muster.hedge", true),
         isGood: (response) => !Exchange.isWorthRetrying(response),
         isNotMade: isNotTried,
-        drop: discard,
+        drop: (response) => discard(response, limits.deadline),
         won: Metric.update(Metric.withAttributes(Metrics.hedgesWon, { service: target.service }), 1)
       })
     }
@@ -205,7 +207,7 @@ export const make = Effect.gen(function* () {
           const result = Effect.succeed(response)
           if (!isRepeatable || !Exchange.isWorthRetrying(response)) return result
           return Effect.onExit(unlessElsewhere(result, `status ${response.status}`), (exit) =>
-            Exit.isSuccess(exit) && exit.value === response ? Effect.void : discard(response)
+            Exit.isSuccess(exit) && exit.value === response ? Effect.void : discard(response, limits.deadline)
           )
         },
         onFailure: (error) => {

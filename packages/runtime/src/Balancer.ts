@@ -190,7 +190,10 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
           Effect.callback<A, E | BalancerError, R>((resume) => {
             const actor = actors.get(service) ?? open(service)
             const left = Deadline.left(context)
-            if (left === 0) return resume(fail(service, tooLate(waited && whyNobody(actor, waited))))
+            if (left === 0) {
+              const isNobody = waited !== undefined && actor.status().length === 0
+              return resume(fail(service, tooLate(isNobody ? whyNobody(actor, waited) : undefined)))
+            }
             if (after.length > 0 && !actor.mayRetry()) return resume(fail(service, budgetSpent))
             const picked = actor.pick(options.isRepeatable ?? false, after, options.key)
             if (picked !== undefined) {

@@ -448,6 +448,24 @@ describe("BalancedHttpClient", () => {
     )
   )
 
+  it.effect(
+    "F-c1: an answer without an end that was bettered is not read for ever, however long answers may take",
+    () =>
+      scenario(
+        firstOnly(() => Effect.succeed(new Response(new ReadableStream(), { status: 503 }))),
+        (asked) =>
+          Effect.gen(function* () {
+            yield* untilFirst(
+              asked,
+              Effect.flatMap(get, ({ text }) => text)
+            )
+            assert.strictEqual(yield* requestsInFlight, 1)
+            yield* TestClock.adjust("2 seconds")
+            assert.strictEqual(yield* requestsInFlight, 0)
+          }).pipe(Effect.provideService(Policy.Attempt, { deadline: Duration.infinity, attempts: 3 }))
+      )
+  )
+
   it.effect("an answer without a body is over at once", () =>
     scenario(
       (_, { method }) => Effect.succeed(method === "HEAD" ? new Response("x") : new Response(null, { status: 204 })),

@@ -564,13 +564,20 @@ describe("Balancer", () => {
         const early = (isBroken: boolean) => balancer.use(service, (_, { hold }) => Effect.sync(() => hold()(isBroken)))
         yield* early(false)
         assert.deepStrictEqual(yield* counted("muster_requests"), ["a succeeded 2"])
+        yield* balancer.use(service, (_, { hold }) => {
+          const release = hold()
+          release(true)
+          release(true)
+          return Effect.void
+        })
+        assert.deepStrictEqual((yield* counted("muster_requests")).toSorted(), ["a failed 1", "a succeeded 2"])
         yield* Effect.exit(
           balancer.use(service, (_, { hold }) => {
             hold()(true)
             return Effect.fail("broken")
           })
         )
-        assert.deepStrictEqual((yield* counted("muster_requests")).toSorted(), ["a failed 1", "a succeeded 2"])
+        assert.deepStrictEqual((yield* counted("muster_requests")).toSorted(), ["a failed 2", "a succeeded 2"])
         assert.deepStrictEqual(
           (yield* balancer.status(service)).map(({ requestsInFlight }) => requestsInFlight),
           [0]

@@ -808,8 +808,8 @@ describe("Registrar", () => {
       "stopped; its entry stays until its lease ends"
     ],
     ["was never ready", { ready: Effect.succeed(false) }, undefined, undefined, "stopped before it was registered"],
-    ["was never taken", {}, down, down, "stopped before it was registered"],
-    ["was never answered", {}, hangs, hangs, "stopped before it was registered"]
+    ["was never taken", {}, down, down, "stopped before the registry confirmed its entry"],
+    ["was never answered", {}, hangs, hangs, "stopped before the registry confirmed its entry"]
   ] as const) {
     it.effect(`the last line of one that ${what}: ${says}`, () =>
       Effect.gen(function* () {

@@ -61,6 +61,7 @@ export const begin = <A, E, R>(
       try {
         // That a caller has little time says as little about the instance as that it has lost interest.
         if (!isTooLate || !deadline.isCallers) outcome = classify(exit)
+        if (attempt.isBroken && outcome._tag === "Succeeded") outcome = Outcome.failed
       } finally {
         actor.settle(picked, outcome)
         if (!attempt.isHeld || Exit.isFailure(exit)) actor.end(picked)
@@ -79,20 +80,24 @@ export const begin = <A, E, R>(
 
 /** Not inside `begin`: whoever holds the attempt would keep its fiber, and with it the answer that may be forgotten. */
 const attemptOf = (actor: BalancerActor, picked: Core.Attempt, time: Duration.Duration) => {
-  const attempt: Attempt & { isHeld: boolean } = {
+  const attempt: Attempt & { isHeld: boolean; isBroken: boolean } = {
     picked,
     time,
     isHeld: false,
+    isBroken: false,
     note: (report) => actor.note(picked, report),
     hold: () => {
       attempt.isHeld = true
       return (isBroken) => {
         if (picked.ended) return
-        const isAnswered = picked.outcome !== undefined
+        if (picked.outcome === undefined) {
+          // What is over before the attempt itself ends with it.
+          attempt.isHeld = false
+          attempt.isBroken ||= isBroken
+          return
+        }
         if (isBroken) actor.settle(picked, Outcome.failed)
-        // What is over before the attempt itself ends with it.
-        if (isAnswered) actor.end(picked)
-        else attempt.isHeld = false
+        actor.end(picked)
       }
     }
   }

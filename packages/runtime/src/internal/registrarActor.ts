@@ -169,8 +169,9 @@ export const run = Effect.fnUntraced(function* (
    */
   const renew = Effect.fnUntraced(function* (state: State.Granted) {
     const deadline = state.confirmedAt + state.ttl
-    const answer = yield* Effect.result(calls.renew(held, isPast(deadline) ? undefined : deadline - now()))
-    if (answer._tag === "Success") return yield* dispatch({ _tag: "Renewed", at: now() })
+    const at = now()
+    const answer = yield* Effect.result(calls.renew(held, isPast(deadline) ? undefined : deadline - at))
+    if (answer._tag === "Success") return yield* dispatch({ _tag: "Renewed", at })
     const verdict = Calls.verdict(answer.failure)
     if (verdict !== undefined) {
       yield* dispatch({ _tag: verdict, at: now() })
@@ -183,8 +184,9 @@ export const run = Effect.fnUntraced(function* (
 
   /** Lost: the same lease for as long as the registry does not answer; a new one once it says that the lease is gone. */
   const recover = Effect.fnUntraced(function* ({ ttl }: { readonly ttl: number }) {
+    const at = now()
     const answer = yield* Effect.result(calls.renew(held))
-    if (answer._tag === "Success") return yield* dispatch({ _tag: "Renewed", at: now() })
+    if (answer._tag === "Success") return yield* dispatch({ _tag: "Renewed", at })
     if (Calls.verdict(answer.failure) === "Superseded") return yield* dispatch({ _tag: "Superseded", at: now() })
     if (answer.failure.isTransient) return yield* pauseBriefly(ttl)
     yield* startingOver.pause

@@ -36,6 +36,7 @@ export const make = (endpoint: Endpoint) => {
     if (before._tag === "Idle" || isRegistered(before) !== isRegistered(after)) {
       yield* Metric.update(registered, isRegistered(after) ? 1 : 0)
     }
+    if (after._tag === "Granting" && before._tag === "Idle") ending = "stopped before the registry confirmed its entry"
     if (after._tag === "Registered") ending = "stopped; its entry stays until its lease ends"
     if (after._tag === "Fenced") ending = "stopped; its instance id belongs to a process that started later"
     yield* after._tag === "Withdrawn" ? Effect.logInfo(ending) : announce(endpoint, before, after, event)
