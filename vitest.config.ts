@@ -7,8 +7,9 @@ import { BaseSequencer, type TestSpecification } from "vitest/node"
 
 const conditions = ["muster-source", "node"]
 
-/** Whole programs take longest although their files are short: begun last, one of them would keep one core idle. */
-const isLong = ({ moduleId }: TestSpecification) => /\/apps\/(soak|demo)\//.test(moduleId)
+/** Whole programs and servers take longest although their files are short: begun last, one would keep one core idle. */
+const isLong = ({ moduleId }: TestSpecification) =>
+  /\/apps\/(soak|demo)\/|\/test\/(Etcd|Nacos|Consul)\w*\.test\.ts$/.test(moduleId)
 
 class LongFirst extends BaseSequencer {
   override async sort(files: Array<TestSpecification>) {
