@@ -761,13 +761,8 @@ const grown = (cells: Float64Array): Float64Array => {
   return more
 }
 
-/**
- * How long an answer of any of the instances is thought to take, in milliseconds.
- *
- * @category getters
- * @since 0.1.0
- */
-export const typicalLatency = ({ options, typical, typicalAt }: Load, now: number): number =>
+/** How long an answer of any of the instances is thought to take, in milliseconds. */
+const typicalLatency = ({ options, typical, typicalAt }: Load, now: number): number =>
   typical === 0 ? options.firstEstimate : typical * decay((now - typicalAt) / options.tau)
 
 /**

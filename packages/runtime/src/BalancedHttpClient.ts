@@ -131,9 +131,9 @@ export const make = Effect.gen(function* () {
     return error.value._tag === "BalancerError" ? Outcome.failed : Exchange.ofError(error.value, asked)
   }
 
-  /** Reads to the end what nobody wants, so that the connection can be used again; not for ever where it has no end. */
+  /** Reads to the end what nobody wants, so that the connection can be used again; not where that may take for ever. */
   const discard = (response: Response, within: Duration.Duration) => {
-    const time = Duration.min(within, Duration.seconds(2))
+    const time = Duration.isFinite(within) ? within : Duration.zero
     return response.stream.pipe(Stream.runDrain, Effect.timeoutOption(time), Effect.ignore, Effect.forkIn(scope))
   }
 
