@@ -15,6 +15,13 @@ import * as Policy from "@muster/core/Policy"
 import * as Access from "./access.ts"
 import * as Http from "./http.ts"
 
+interface Call {
+  /** In milliseconds. */
+  readonly endsAt: number
+  /** Nothing once it is over: V8 may keep what was in a Set for long after it was taken out. */
+  end: (() => void) | undefined
+}
+
 /** The agents are destroyed with the scope. */
 export const layer = (tls: Access.Tls | undefined): Layer.Layer<Http.Http> =>
   Layer.effect(
@@ -25,36 +32,41 @@ export const layer = (tls: Access.Tls | undefined): Layer.Layer<Http.Http> =>
       const short = yield* agent(tls, { connections: yield* Policy.CallConcurrency })
       const long = yield* agent(tls, {})
       const watching = yield* FiberHandle.makeRuntime<never>()
-      /** What ends each short call that is under way, and when, in milliseconds; oldest first. */
-      const ends = new Map<() => void, number>()
+      /** The short calls that are under way, oldest first. */
+      const calls = new Set<Call>()
 
       const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
       const watch = Effect.gen(function* () {
-        while (ends.size > 0) {
+        while (calls.size > 0) {
           yield* Effect.sleep(Duration.times(deadline, 1 / 20))
-          for (const [end, at] of ends) {
-            if (at > now()) break
-            end()
+          for (const { end, endsAt } of calls) {
+            if (endsAt > now()) break
+            end?.()
           }
         }
       })
 
       const call = (request: Http.Request) =>
         Effect.callback<Http.Answer, Http.Failure>((resume) => {
-          const settle = (exit: Effect.Effect<Http.Answer, Http.Failure>) => {
-            ends.delete(end)
-            resume(exit)
-          }
           const end = () => {
             settle(Effect.fail(Http.late(request, deadline)))
             abort()
           }
-          ends.set(end, now() + Duration.toMillis(deadline))
-          watching(watch, { onlyIfMissing: true })
+          const call: Call = { endsAt: now() + Duration.toMillis(deadline), end }
+          const forget = () => {
+            calls.delete(call)
+            call.end = undefined
+          }
+          const settle = (exit: Effect.Effect<Http.Answer, Http.Failure>) => {
+            forget()
+            resume(exit)
+          }
+          calls.add(call)
+          if (calls.size === 1) watching(watch, { onlyIfMissing: true })
           // May settle at once: what cannot be sent as it is, is refused before it is sent.
           const abort = exchange(short, request, settle)
           return Effect.sync(() => {
-            ends.delete(end)
+            forget()
             abort()
           })
         })

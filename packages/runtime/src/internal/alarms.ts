@@ -3,25 +3,30 @@
  *
  * Nearly every attempt ends long before its time is over. So there is no timer for each of them, only an entry: one fiber
  * sleeps until the earliest alarm that it knew of when it lay down, rings where it is time, and lies down again; what
- * comes earlier wakes it up. It ends when there is nothing to wait for, and what is armed when the scope closes still
- * rings.
+ * comes earlier wakes it up. It ends when there is nothing to wait for.
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 
 /** Rings in so many milliseconds, unless the function that it gives is called before. */
 export type Arm = (millis: number, ring: () => void) => () => void
 
 interface Alarm {
   readonly at: number
-  readonly ring: () => void
+  /**
+   * Nothing once it is over. V8 keeps the tables that a Set has outgrown for as long as an older one has not been
+   * collected, with all that was in them: they would hand on every attempt that was under way when the Set grew.
+   */
+  ring: (() => void) | undefined
 }
 
-export const make = Effect.gen(function* () {
-  const clock = yield* Clock.Clock
-  const fork = Effect.runForkWith(yield* Effect.context())
+/** `release` says that the sleeper is not to sleep on once nothing is armed. */
+const start = (clock: Clock.Clock) => {
+  const fork = Effect.runForkWith(Context.make(Clock.Clock, clock))
   const startedAt = clock.monotonicTimeNanosUnsafe()
   const now = () => Number(clock.monotonicTimeNanosUnsafe() - startedAt) / 1e6
   const armed = new Set<Alarm>()
@@ -29,10 +34,20 @@ export const make = Effect.gen(function* () {
   let wakesAt = Infinity
   let isReleased = false
 
+  const forget = (alarm: Alarm) => {
+    armed.delete(alarm)
+    alarm.ring = undefined
+  }
+
   /** Also what is due within the next millisecond, because timers are no finer: many that follow each other ring together. */
   const ring = () => {
     const due = Math.max(wakesAt, now() + 1)
-    for (const alarm of armed) if (alarm.at <= due && armed.delete(alarm)) alarm.ring()
+    for (const alarm of armed) {
+      if (alarm.at > due) continue
+      const { ring } = alarm
+      forget(alarm)
+      ring?.()
+    }
   }
 
   const sleep: Effect.Effect<void> = Effect.suspend(() => {
@@ -51,24 +66,64 @@ export const make = Effect.gen(function* () {
     wakesAt = Infinity
   }
 
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      isReleased = true
-      stopIfOver()
-    })
-  )
-
   const arm: Arm = (millis, ring) => {
-    const alarm = { at: now() + millis, ring }
+    const alarm: Alarm = { at: now() + millis, ring }
     armed.add(alarm)
     if (alarm.at < wakesAt) {
       sleeper?.interruptUnsafe()
       sleeper = fork(sleep)
     }
     return () => {
-      armed.delete(alarm)
+      forget(alarm)
       stopIfOver()
     }
   }
+
+  const release = () => {
+    isReleased = true
+    stopIfOver()
+  }
+  return { arm, release }
+}
+
+/** Alarms of a scope; what is armed when it closes still rings. */
+export const make = Effect.gen(function* () {
+  const { arm, release } = start(yield* Clock.Clock)
+  yield* Effect.addFinalizer(() => Effect.sync(release))
   return arm
 })
+
+const byClock = new WeakMap<Clock.Clock, Arm>()
+
+/** The alarms that all who have this clock share, for what comes in crowds: nobody sleeps while none of them is armed. */
+export const on = (clock: Clock.Clock): Arm => {
+  const known = byClock.get(clock)
+  if (known !== undefined) return known
+  const { arm, release } = start(clock)
+  release()
+  byClock.set(clock, arm)
+  return arm
+}
+
+/** The effect, or this failure if it takes longer: `Effect.timeoutOrElse` with one fiber instead of two, and no timer. */
+export const within = <A, E>(
+  arm: Arm,
+  millis: number,
+  effect: Effect.Effect<A, E>,
+  late: () => Exit.Exit<never, E>
+): Effect.Effect<A, E> =>
+  Effect.contextWith((context) =>
+    Effect.callback<A, E>((resume) => {
+      let instead: Exit.Exit<never, E> | undefined
+      const fiber = Effect.runForkWith(context)(effect)
+      const disarm = arm(millis, () => {
+        instead = late()
+        fiber.interruptUnsafe()
+      })
+      fiber.addObserver((exit) => {
+        disarm()
+        resume(instead ?? exit)
+      })
+      return Fiber.interrupt(fiber)
+    })
+  )

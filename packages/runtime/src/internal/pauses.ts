@@ -28,13 +28,11 @@ export const pauses = Effect.fnUntraced(function* (schedule: Schedule.Schedule<u
       Effect.flatMap(Effect.sleep),
       Pull.catchDone(() => Effect.andThen(ended, Effect.never))
     ),
-    reset: Effect.suspend(() =>
-      isFresh
-        ? Effect.void
-        : Effect.map(steps(schedule), (fresh) => {
-            next = fresh
-            isFresh = true
-          })
-    )
+    /** Whether nobody has paused since the start. */
+    isFresh: () => isFresh,
+    reset: Effect.map(steps(schedule), (fresh) => {
+      next = fresh
+      isFresh = true
+    })
   }
 })

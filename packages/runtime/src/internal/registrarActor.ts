@@ -66,12 +66,12 @@ export const run = Effect.fnUntraced(function* (
   const sleepUntil = (at: number) => Effect.suspend(() => Effect.sleep(Duration.millis(Math.max(0, at - now()))))
 
   const dispatch = (event: State.Event) =>
-    Effect.suspend(() => {
+    Effect.withFiber(({ context }) => {
       record(event)
       const before = cell.get()
       const after = State.step(before, event)
       cell.set(after)
-      return report.happened(event, before, after)
+      return report.happened(event, before, after, context)
     })
 
   /** Idle: not before requests are really answered. */
@@ -146,19 +146,29 @@ export const run = Effect.fnUntraced(function* (
   }
 
   /** Registered: until the renewal is due, or the back end hears that the lease is gone. */
-  const rest = Effect.fnUntraced(function* (state: State.Granted) {
-    const due = Effect.as(sleepUntil(dueOf(state)), undefined)
+  const rest = (state: State.Granted) => {
+    const due = sleepUntil(dueOf(state))
+    // Most back ends never tell, and then there is nothing to race.
+    if (lost === Effect.never) return Effect.flatMap(due, beginRenewal)
     const heard = Effect.onExit(lost, (exit) =>
       Effect.sync(() => {
         if (!Exit.hasInterrupts(exit)) lost = Effect.never
       })
     )
-    // Most back ends never tell, and then there is nothing to race.
-    const error = yield* lost === Effect.never ? due : Effect.raceFirst(due, heard)
-    if (error !== undefined) return yield* dispatch({ _tag: Calls.verdict(error) ?? "LeaseLost", at: now() })
-    for (const { reset } of [tryingAgain, renewingAgain, startingOver]) yield* reset
-    yield* dispatch({ _tag: "RenewStarted", at: now() })
-  })
+    return Effect.flatMap(Effect.raceFirst(due, heard), (error) =>
+      error === undefined ? beginRenewal() : dispatch({ _tag: Calls.verdict(error) ?? "LeaseLost", at: now() })
+    )
+  }
+
+  const beginRenewal = () => {
+    const renewing = dispatch({ _tag: "RenewStarted", at: now() })
+    const paused = [tryingAgain, renewingAgain, startingOver].filter(({ isFresh }) => !isFresh())
+    if (paused.length === 0) return renewing
+    return Effect.andThen(
+      Effect.forEach(paused, ({ reset }) => reset),
+      renewing
+    )
+  }
 
   /** Short against the time to live however long the outage, so that its end is not slept through. */
   const pauseBriefly = (ttl: number) =>
@@ -167,18 +177,23 @@ export const run = Effect.fnUntraced(function* (
   /**
    * Renewing: until our own deadline. Past it already, as after a suspend, one answer of the registry decides.
    */
-  const renew = Effect.fnUntraced(function* (state: State.Granted) {
+  const renew = (state: State.Granted) => {
     const deadline = state.confirmedAt + state.ttl
     const at = now()
-    const answer = yield* Effect.result(calls.renew(held, isPast(deadline) ? undefined : deadline - at))
-    if (answer._tag === "Success") return yield* dispatch({ _tag: "Renewed", at })
-    const verdict = Calls.verdict(answer.failure)
+    return Effect.matchEffect(calls.renew(held, isPast(deadline) ? undefined : deadline - at), {
+      onSuccess: () => dispatch({ _tag: "Renewed", at }),
+      onFailure: (error) => notRenewed(error, state.ttl, deadline)
+    })
+  }
+
+  const notRenewed = Effect.fnUntraced(function* (error: RegistryError, ttl: number, deadline: number) {
+    const verdict = Calls.verdict(error)
     if (verdict !== undefined) {
       yield* dispatch({ _tag: verdict, at: now() })
       return yield* verdict === "EntryMissing" ? startingOver.pause : Effect.void
     }
-    yield* dispatch({ _tag: "RenewFailed", at: now(), error: answer.failure })
-    yield* Effect.raceFirst(pauseBriefly(state.ttl), sleepUntil(deadline))
+    yield* dispatch({ _tag: "RenewFailed", at: now(), error })
+    yield* Effect.raceFirst(pauseBriefly(ttl), sleepUntil(deadline))
     if (isPast(deadline)) yield* dispatch({ _tag: "LeaseLost", at: now() })
   })
 

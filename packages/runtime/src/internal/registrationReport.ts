@@ -3,6 +3,7 @@
  *
  * A failure that repeats is counted each time and logged once, until something else happens.
  */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type { Endpoint } from "@muster/core/Endpoint"
@@ -29,18 +30,24 @@ export const make = (endpoint: Endpoint) => {
     return series
   }
 
-  const happened = Effect.fnUntraced(function* (event: Event, before: RegistrationState, after: RegistrationState) {
-    yield* Metric.update(eventsOf(event._tag), 1)
-    if (event._tag === "DrainFailed") yield* Effect.logWarning(`could not tell that it drains: ${event.error.message}`)
-    if (before === after) return
+  /** Counts at once, because a renewal is nothing to tell about; gives what is to be told. */
+  const happened = (
+    event: Event,
+    before: RegistrationState,
+    after: RegistrationState,
+    context: Context.Context<never>
+  ): Effect.Effect<void> => {
+    eventsOf(event._tag).updateUnsafe(1, context)
+    if (event._tag === "DrainFailed") return Effect.logWarning(`could not tell that it drains: ${event.error.message}`)
+    if (before === after) return Effect.void
     if (before._tag === "Idle" || isRegistered(before) !== isRegistered(after)) {
-      yield* Metric.update(registered, isRegistered(after) ? 1 : 0)
+      registered.updateUnsafe(isRegistered(after) ? 1 : 0, context)
     }
     if (after._tag === "Granting" && before._tag === "Idle") ending = "stopped before the registry confirmed its entry"
     if (after._tag === "Registered") ending = "stopped; its entry stays until its lease ends"
     if (after._tag === "Fenced") ending = "stopped; its instance id belongs to a process that started later"
-    yield* after._tag === "Withdrawn" ? Effect.logInfo(ending) : announce(endpoint, before, after, event)
-  })
+    return after._tag === "Withdrawn" ? Effect.logInfo(ending) : announce(endpoint, before, after, event)
+  }
 
   const died = (defect: string) =>
     Effect.andThen(

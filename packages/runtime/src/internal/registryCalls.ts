@@ -6,12 +6,16 @@
  * Staying registered asks once, with one deadline or what is left of the time to live, and lets the caller decide what
  * follows. Leaving insists: it asks again for as long as it may take, because nobody comes back to it.
  */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Tracer from "effect/Tracer"
 import type { Endpoint } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
 import { type Lease, Registry } from "@muster/core/Registry"
 import { LeaseLost, RegistryError, TimedOut, Unavailable } from "@muster/core/RegistryError"
+import * as Alarms from "./alarms.ts"
 
 /**
  * The most exchanges that a registration usually has: a session or a turn, a question who has the id, another before
@@ -23,20 +27,25 @@ export const make = Effect.fnUntraced(function* (endpoint: Endpoint) {
   const registry = yield* Registry
   const schedule = yield* Policy.Reregister
   const deadline = Duration.toMillis(yield* Policy.CallDeadline)
+  const arm = Alarms.on(yield* Clock.Clock)
   const attributes = { service: endpoint.service, instance: endpoint.id, registry: registry.registry }
 
   const failure = (reason: RegistryError["reason"]) =>
     new RegistryError({ registry: registry.registry, key: `${endpoint.service}/${endpoint.id}`, reason })
 
+  const late = (name: string, within: number) =>
+    failure(new TimedOut({ message: `${name}: no answer within ${Math.ceil(within)} ms` }))
+
   const once = <A>(name: string, effect: Effect.Effect<A, RegistryError>, within: number) =>
-    Effect.timeoutOrElse(effect, {
-      duration: Duration.millis(within),
-      orElse: () => Effect.fail(failure(new TimedOut({ message: `${name}: no answer within ${Math.ceil(within)} ms` })))
-    }).pipe(Effect.withSpan(`Registrar.${name}`, { root: true, attributes }, { captureStackTrace: false }))
+    traced(
+      `Registrar.${name}`,
+      attributes,
+      Alarms.within(arm, within, effect, () => Exit.fail(late(name, within)))
+    )
 
   const insist = (name: string, effect: Effect.Effect<void, RegistryError>, within: number) =>
     Effect.suspend(() => {
-      let last = failure(new TimedOut({ message: `${name}: no answer within ${Math.ceil(within)} ms` }))
+      let last = late(name, within)
       return once(name, effect, within).pipe(
         Effect.catchDefect((cause) => Effect.fail(failure(new Unavailable({ message: `${name} died`, cause })))),
         Effect.tapError((error) => Effect.sync(() => (last = error))),
@@ -59,6 +68,14 @@ export const make = Effect.fnUntraced(function* (endpoint: Endpoint) {
     revoke: (lease: Lease, within: number) => insist("revoke", registry.revoke(lease), within)
   }
 })
+
+/** In a span of its own; where nobody gave a tracer, nobody sees one, and a thousand renewals pay for it. */
+const traced = <A, E>(name: string, attributes: Readonly<Record<string, string>>, effect: Effect.Effect<A, E>) =>
+  Effect.withFiber<A, E>(({ context }) =>
+    context.mapUnsafe.has(Tracer.Tracer.key)
+      ? Effect.withSpan(effect, name, { root: true, attributes, captureStackTrace: false })
+      : effect
+  )
 
 /** What the registry said of our claim, if it said anything. */
 export const verdict = ({ reason }: RegistryError) =>

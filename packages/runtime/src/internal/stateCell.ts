@@ -16,17 +16,22 @@ export interface StateCell<A> {
 
 export const make = <A>(initial: A): StateCell<A> => {
   let state = initial
-  let changed = Latch.makeUnsafe(false)
+  /** Only where somebody waits: most states are never waited for. */
+  let changed: Latch.Latch | undefined
   const next = (seen: A | undefined): Effect.Effect<A> =>
-    Effect.suspend(() => (state === seen ? Effect.flatMap(changed.await, () => next(seen)) : Effect.succeed(state)))
+    Effect.suspend(() => {
+      if (state !== seen) return Effect.succeed(state)
+      changed ??= Latch.makeUnsafe(false)
+      return Effect.flatMap(changed.await, () => next(seen))
+    })
   return {
     get: () => state,
     set: (next) => {
       if (next === state) return
       state = next
       const waiting = changed
-      changed = Latch.makeUnsafe(false)
-      waiting.openUnsafe()
+      changed = undefined
+      waiting?.openUnsafe()
     },
     changes: Stream.unfold<A | undefined, A, never, never>(undefined, (seen) =>
       Effect.map(next(seen), (state) => [state, state] as const)

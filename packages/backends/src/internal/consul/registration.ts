@@ -103,14 +103,20 @@ export const make = Effect.fnUntraced(function* (agent: Agent) {
     return agent.failure(endpoint, new LeaseLost({ message: `lease ${lease.id} is gone; register again` }))
   })
 
-  const pass = Effect.fnUntraced(function* (lease: Lease) {
-    const sentAt = now()
-    const passed = isHeld(lease) && (yield* agent.pass(lease.endpoint, lease.id))
-    if (!passed) return yield* yield* whyOver(lease)
-    deadlines.set(lease.id, sentAt + Duration.toMillis(lease.ttl))
-  })
+  const over = (lease: Lease) => Effect.flatMap(whyOver(lease), Effect.fail)
 
-  const renew = (lease: Lease) => Effect.andThen(pass(lease), yieldToOtherAgents(lease.endpoint))
+  const pass = (lease: Lease) =>
+    Effect.suspend(() => {
+      const sentAt = now()
+      if (!isHeld(lease)) return over(lease)
+      return Effect.flatMap(agent.pass(lease.endpoint, lease.id), (isPassed) => {
+        if (!isPassed) return over(lease)
+        deadlines.set(lease.id, sentAt + Duration.toMillis(lease.ttl))
+        return Effect.void
+      })
+    })
+
+  const renew = (lease: Lease) => Effect.flatMap(pass(lease), () => yieldToOtherAgents(lease.endpoint))
 
   const update = Effect.fn("Consul.update")(function* (lease: Lease, endpoint: Endpoint) {
     yield* pass(lease)

@@ -115,6 +115,8 @@ const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Session.Session> {
   const over = yield* Deferred.make<RegistryErrorReason>()
 
+  const endWith = (reason: RegistryErrorReason) => Effect.andThen(Deferred.succeed(over, reason), Effect.fail(reason))
+
   /** One request; a token that is refused is replaced once. An answer that says what is `known` is not read again. */
   const call = (
     method: Http.Request["method"],
@@ -122,25 +124,27 @@ const make = Effect.fnUntraced(function* (
     known?: Reply,
     again = true
   ): Effect.Effect<Reply, RegistryErrorReason> =>
-    Effect.gen(function* () {
-      const token = yield* tokens.get(url)
-      const request = { method, origin: url, path: withToken(path, token), headers }
-      const answer = yield* Effect.tapError(http.call(request), (reason) => Deferred.succeed(over, reason))
-      const { status, text } = answer
-      if (isNoApi(status)) {
-        const gone = new Unavailable({ message: `${url} has no API ${version.name} any more: it answered ${status}` })
-        yield* Deferred.succeed(over, gone)
-        return yield* gone
-      }
-      const reply = status !== 200 ? refused(status, text) : text === known?.text ? known : read(version, text)
-      const { code } = reply
-      if (status === 200 && (code === 0 || unknown.has(code))) return reply
-      if ((code === 401 || code === 403) && again && (yield* tokens.forget(token))) {
-        return yield* call(method, path, known, false)
-      }
-      const needs = method === "GET" ? "r" : "w"
-      return yield* Session.refusal(code, text, needs, place.group, place.namespace)
-    })
+    Effect.flatMap(tokens.get(url), (token) =>
+      Effect.matchEffect(http.call({ method, origin: url, path: withToken(path, token), headers }), {
+        onFailure: endWith,
+        onSuccess: ({ status, text }) => {
+          if (isNoApi(status)) {
+            const message = `${url} has no API ${version.name} any more: it answered ${status}`
+            return endWith(new Unavailable({ message }))
+          }
+          const reply = status !== 200 ? refused(status, text) : text === known?.text ? known : read(version, text)
+          const { code } = reply
+          if (status === 200 && (code === 0 || unknown.has(code))) return Effect.succeed(reply)
+          const refusal = Effect.fail(
+            Session.refusal(code, text, method === "GET" ? "r" : "w", place.group, place.namespace)
+          )
+          if ((code !== 401 && code !== 403) || !again) return refusal
+          return Effect.flatMap(tokens.forget(token), (isWorthwhile) =>
+            isWorthwhile ? call(method, path, known, false) : refusal
+          )
+        }
+      })
+    )
 
   const pathOf = (path: string, service: ServiceName, instance: Wire.Instance, more: Parameters = {}) => {
     const { clusterName, ephemeral, ip, port } = instance

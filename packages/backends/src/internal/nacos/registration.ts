@@ -86,14 +86,19 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
     connection.failure(keyOf(endpoint), new LeaseLost({ message: `lease ${id} is gone; register again` }))
 
   /** Somebody who outranks this claim, if anyone does: among ourselves, or in a listing of now. */
-  const rival = Effect.fnUntraced(function* (claim: Endpoint) {
+  const rival = (claim: Endpoint): Effect.Effect<Endpoint | undefined, RegistryError> => {
     const ours = holders.get(keyOf(claim))?.lease.endpoint
-    if (isOutranked(claim, ours)) return ours
-    const { byId } = yield* listings.get(claim.service)
-    if (!isOutranked(claim, byId.get(claim.id))) return undefined
-    const theirs = (yield* listings.refresh(claim.service)).byId.get(claim.id)
-    return isOutranked(claim, theirs) ? theirs : undefined
-  })
+    if (isOutranked(claim, ours)) return Effect.succeed(ours)
+    return Effect.flatMap(listings.get(claim.service), ({ byId }) =>
+      isOutranked(claim, byId.get(claim.id)) ? listedRival(claim) : Effect.undefined
+    )
+  }
+
+  const listedRival = (claim: Endpoint) =>
+    Effect.map(listings.refresh(claim.service), ({ byId }) => {
+      const theirs = byId.get(claim.id)
+      return isOutranked(claim, theirs) ? theirs : undefined
+    })
 
   const instances = (service: ServiceName) => {
     const known = connection.wanted.get(service)
@@ -220,25 +225,35 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
   })
 
   /** Fails unless the lease is held, its instance is known, and nobody outranks it. */
-  const check = Effect.fnUntraced(function* (lease: Lease): Effect.fn.Return<Held, RegistryError> {
-    const { endpoint } = lease
-    const held = heldBy(lease)
-    const by = yield* rival(endpoint)
-    if (by !== undefined) {
-      // Whether or not this renewal is waited for to its end.
-      if (held !== undefined) yield* Effect.forkIn(insist(end(held)), scope, { startImmediately: true })
-      return yield* superseded(endpoint, by)
-    }
-    if (held === undefined) return yield* gone(lease)
-    const known = yield* connection.beat(keyOf(endpoint), endpoint.service, held.instance)
-    const isThere = known ?? (yield* isKnown(held))
-    // It may have run out while the server was asked.
-    if (heldBy(lease) === undefined) return yield* gone(lease)
-    if (isThere) return held
+  const check = (lease: Lease): Effect.Effect<Held, RegistryError> =>
+    Effect.flatMap(rival(lease.endpoint), (by) => {
+      const held = heldBy(lease)
+      if (by !== undefined) return yieldTo(by, lease.endpoint, held)
+      if (held === undefined) return Effect.fail(gone(lease))
+      const { endpoint } = lease
+      return Effect.flatMap(connection.beat(keyOf(endpoint), endpoint.service, held.instance), (known) =>
+        known === undefined
+          ? Effect.flatMap(isKnown(held), (isThere) => unlessOver(held, isThere))
+          : unlessOver(held, known)
+      )
+    })
+
+  const yieldTo = (by: Endpoint, endpoint: Endpoint, held: Held | undefined) => {
+    const refusal = Effect.fail(superseded(endpoint, by))
+    if (held === undefined) return refusal
+    // Whether or not this renewal is waited for to its end.
+    return Effect.andThen(Effect.forkIn(insist(end(held)), scope, { startImmediately: true }), refusal)
+  }
+
+  /** It may have run out while the server was asked. */
+  const unlessOver = (held: Held, isThere: boolean): Effect.Effect<Held, RegistryError> => {
+    const { lease } = held
+    if (heldBy(lease) === undefined) return Effect.fail(gone(lease))
+    if (isThere) return Effect.succeed(held)
     const message =
       "Nacos does not list the instance: it lost its data, or somebody deregistered or disabled it; register again"
-    return yield* connection.failure(keyOf(endpoint), new EntryMissing({ message }))
-  })
+    return Effect.fail(connection.failure(keyOf(lease.endpoint), new EntryMissing({ message })))
+  }
 
   const renew = (lease: Lease) => Effect.flatMap(check(lease), prolong)
 
