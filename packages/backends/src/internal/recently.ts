@@ -32,14 +32,15 @@ export const make = Effect.fnUntraced(function* <Key, A, E>(options: {
     { capacity, timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.zero) }
   )
 
-  const again = (key: Key) => Effect.andThen(Cache.invalidateWhen(cache, key, isOld), Cache.get(cache, key))
-  const get = (key: Key) =>
-    Effect.flatMap(Cache.get(cache, key), (found) => (isOld(found) ? again(key) : Effect.succeed(found)))
+  const valueOf = ({ value }: Found<A>) => value
+  const again = (key: Key) =>
+    Effect.andThen(Cache.invalidateWhen(cache, key, isOld), Effect.map(Cache.get(cache, key), valueOf))
 
   return {
     /** What is known, unless that is too old. */
-    get: (key: Key): Effect.Effect<A, E> => Effect.map(get(key), ({ value }) => value),
+    get: (key: Key): Effect.Effect<A, E> =>
+      Effect.flatMap(Cache.get(cache, key), (found) => (isOld(found) ? again(key) : Effect.succeed(found.value))),
     /** What is there now. */
-    refresh: (key: Key): Effect.Effect<A, E> => Effect.map(Cache.refresh(cache, key), ({ value }) => value)
+    refresh: (key: Key): Effect.Effect<A, E> => Effect.map(Cache.refresh(cache, key), valueOf)
   }
 })

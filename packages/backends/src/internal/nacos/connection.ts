@@ -145,11 +145,15 @@ export const make = Effect.fnUntraced(function* ({ hosts, http, place, protocols
       key: string,
       service: ServiceName,
       instance: Wire.Instance
-    ): Effect.Effect<boolean | undefined, RegistryError> =>
-      Effect.flatMap(session, (session) => {
-        const beat = session.beat(service, instance)
-        return tokens.isFixed ? beat : within(beat, () => session.name)
-      }).pipe(Effect.mapError((reason) => failure(key, reason))),
+    ): Effect.Effect<boolean | undefined, RegistryError> => {
+      const beat = (session: Session) => {
+        const answer = session.beat(service, instance)
+        return tokens.isFixed ? answer : within(answer, () => session.name)
+      }
+      return Effect.mapError(current === undefined ? Effect.flatMap(opened, beat) : beat(current), (reason) =>
+        failure(key, reason)
+      )
+    },
     /** Follows a service over the session that there is, and no longer. */
     watch: (service: ServiceName): Stream.Stream<Wire.ServiceInfo, RegistryError> =>
       Stream.unwrap(Effect.map(session, (session) => session.watch(service))).pipe(
