@@ -31,7 +31,7 @@ const kept = (name: Registries.Name, isBeside: boolean) =>
     yield* muster.hear
     const bare = isBeside ? yield* Child.start("bareRenewals", [name, address, String(instances)]) : undefined
     if (bare !== undefined) yield* bare.hear
-    // What runs three hundred times a second is compiled by then: until half a minute before, a quarter went into that.
+    // By then what runs three hundred times a second is compiled, which takes the most part of a minute.
     yield* Effect.sleep("60 seconds")
     const [one, other] = yield* Usage.during(
       [muster, ...(bare === undefined ? [] : [bare])],

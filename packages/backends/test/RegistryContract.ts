@@ -492,11 +492,13 @@ export const suite = <R, E>(
         const older = instance(1, { startedAt: 1000 })
         const newer = instance(2, { id: older.id, startedAt: 2000 })
         const first = yield* register(older)
+        // Judged when it is run, however long before it was made.
+        const renewal = registry.renew(first)
         const queue = yield* follow(orders)
         yield* reset(queue)
         const second = yield* register(newer)
         assert.deepStrictEqual(told(yield* changed(queue)), ["+i-1:1"])
-        for (const attempt of [registry.renew(first), registry.update(first, older), register(older)]) {
+        for (const attempt of [renewal, registry.renew(first), registry.update(first, older), register(older)]) {
           assert.strictEqual(yield* reason(attempt), "Superseded")
         }
         yield* registry.revoke(first)

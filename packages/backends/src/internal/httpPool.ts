@@ -52,17 +52,17 @@ export const layer = (tls: Access.Tls | undefined): Layer.Layer<Http.Http> =>
             settle(Effect.fail(Http.late(request, deadline)))
             abort()
           }
-          const call: Call = { endsAt: now() + Duration.toMillis(deadline), end }
+          const entry: Call = { endsAt: now() + Duration.toMillis(deadline), end }
           const forget = () => {
-            calls.delete(call)
-            call.end = undefined
+            calls.delete(entry)
+            entry.end = undefined
           }
           const settle = (exit: Effect.Effect<Http.Answer, Http.Failure>) => {
             forget()
             resume(exit)
           }
-          calls.add(call)
-          if (calls.size === 1) watching(watch, { onlyIfMissing: true })
+          calls.add(entry)
+          watching(watch, { onlyIfMissing: true })
           // May settle at once: what cannot be sent as it is, is refused before it is sent.
           const abort = exchange(short, request, settle)
           return Effect.sync(() => {

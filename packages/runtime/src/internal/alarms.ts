@@ -46,7 +46,14 @@ const start = (clock: Clock.Clock) => {
       if (alarm.at > due) continue
       const { ring } = alarm
       forget(alarm)
-      ring?.()
+      try {
+        ring?.()
+      } catch (defect) {
+        // Whoever listens to what it ends threw: that is nothing to the alarms of the others.
+        queueMicrotask(() => {
+          throw defect
+        })
+      }
     }
   }
 
@@ -95,7 +102,10 @@ export const make = Effect.gen(function* () {
 
 const byClock = new WeakMap<Clock.Clock, Arm>()
 
-/** The alarms that all who have this clock share, for what comes in crowds: nobody sleeps while none of them is armed. */
+/**
+ * The alarms that all who have this clock share, for what comes in crowds: nobody sleeps while none of them is armed. For
+ * clocks whose timers keep step with their monotonic time.
+ */
 export const on = (clock: Clock.Clock): Arm => {
   const known = byClock.get(clock)
   if (known !== undefined) return known
@@ -105,7 +115,10 @@ export const on = (clock: Clock.Clock): Arm => {
   return arm
 }
 
-/** The effect, or this failure if it takes longer: `Effect.timeoutOrElse` with one fiber instead of two, and no timer. */
+/**
+ * The effect, or this failure if it takes longer, give or take a millisecond: `Effect.timeoutOrElse` with one fiber instead
+ * of two, and no timer of its own.
+ */
 export const within = <A, E>(
   arm: Arm,
   millis: number,

@@ -28,7 +28,7 @@ export const pauses = Effect.fnUntraced(function* (schedule: Schedule.Schedule<u
       Effect.flatMap(Effect.sleep),
       Pull.catchDone(() => Effect.andThen(ended, Effect.never))
     ),
-    /** Whether nobody has paused since the start. */
+    /** Whether nobody has paused since the start, or since it last started over. */
     isFresh: () => isFresh,
     reset: Effect.map(steps(schedule), (fresh) => {
       next = fresh

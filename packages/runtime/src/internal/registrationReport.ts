@@ -30,7 +30,7 @@ export const make = (endpoint: Endpoint) => {
     return series
   }
 
-  /** Counts at once, because a renewal is nothing to tell about; gives what is to be told. */
+  /** Counts when it is called; what it gives only tells. */
   const happened = (
     event: Event,
     before: RegistrationState,

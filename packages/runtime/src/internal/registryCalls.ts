@@ -1,5 +1,6 @@
 /**
- * The calls that one instance makes to its registry: each has a deadline, a span, and a typed error when time runs out.
+ * The calls that one instance makes to its registry: each has a deadline, a typed error when time runs out, and a span
+ * where there is a tracer.
  *
  * Back ends keep the deadline of each exchange themselves; the one of a registration is for one that does not, because a
  * registration that is cut short begins anew, and on a slow registry would never come to its end.
@@ -10,7 +11,6 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Tracer from "effect/Tracer"
 import type { Endpoint } from "@muster/core/Endpoint"
 import * as Policy from "@muster/core/Policy"
 import { type Lease, Registry } from "@muster/core/Registry"
@@ -69,12 +69,15 @@ export const make = Effect.fnUntraced(function* (endpoint: Endpoint) {
   }
 })
 
-/** In a span of its own; where nobody gave a tracer, nobody sees one, and a thousand renewals pay for it. */
+/**
+ * In a span of its own where the program has a tracer. Without one it would be for the log lines of the call alone, and a
+ * thousand renewals would pay for it.
+ */
 const traced = <A, E>(name: string, attributes: Readonly<Record<string, string>>, effect: Effect.Effect<A, E>) =>
-  Effect.withFiber<A, E>(({ context }) =>
-    context.mapUnsafe.has(Tracer.Tracer.key)
-      ? Effect.withSpan(effect, name, { root: true, attributes, captureStackTrace: false })
-      : effect
+  Effect.withFiber<A, E>(({ cache }) =>
+    cache.tracer === undefined
+      ? effect
+      : Effect.withSpan(effect, name, { root: true, attributes, captureStackTrace: false })
   )
 
 /** What the registry said of our claim, if it said anything. */

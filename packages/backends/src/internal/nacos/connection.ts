@@ -146,13 +146,12 @@ export const make = Effect.fnUntraced(function* ({ hosts, http, place, protocols
       service: ServiceName,
       instance: Wire.Instance
     ): Effect.Effect<boolean | undefined, RegistryError> => {
-      const beat = (session: Session) => {
+      const ask = (session: Session) => {
         const answer = session.beat(service, instance)
         return tokens.isFixed ? answer : within(answer, () => session.name)
       }
-      return Effect.mapError(current === undefined ? Effect.flatMap(opened, beat) : beat(current), (reason) =>
-        failure(key, reason)
-      )
+      const asked = Effect.suspend(() => (current === undefined ? Effect.flatMap(opened, ask) : ask(current)))
+      return Effect.mapError(asked, (reason) => failure(key, reason))
     },
     /** Follows a service over the session that there is, and no longer. */
     watch: (service: ServiceName): Stream.Stream<Wire.ServiceInfo, RegistryError> =>

@@ -135,12 +135,11 @@ const make = Effect.fnUntraced(function* (
           const reply = status !== 200 ? refused(status, text) : text === known?.text ? known : read(version, text)
           const { code } = reply
           if (status === 200 && (code === 0 || unknown.has(code))) return Effect.succeed(reply)
-          const refusal = Effect.fail(
-            Session.refusal(code, text, method === "GET" ? "r" : "w", place.group, place.namespace)
-          )
-          if ((code !== 401 && code !== 403) || !again) return refusal
+          const refuse = () =>
+            Effect.fail(Session.refusal(code, text, method === "GET" ? "r" : "w", place.group, place.namespace))
+          if ((code !== 401 && code !== 403) || !again) return refuse()
           return Effect.flatMap(tokens.forget(token), (isWorthwhile) =>
-            isWorthwhile ? call(method, path, known, false) : refusal
+            isWorthwhile ? call(method, path, known, false) : refuse()
           )
         }
       })

@@ -255,7 +255,11 @@ export const make = Effect.fnUntraced(function* (connection: Connection, place: 
     return Effect.fail(connection.failure(keyOf(lease.endpoint), new EntryMissing({ message })))
   }
 
-  const renew = (lease: Lease) => Effect.flatMap(check(lease), prolong)
+  const renew = (lease: Lease) =>
+    Effect.flatMap(
+      Effect.suspend(() => check(lease)),
+      prolong
+    )
 
   const update = Effect.fn("Nacos.update")(function* (lease: Lease, endpoint: Endpoint) {
     const held = yield* check(lease)
