@@ -129,6 +129,8 @@ export const within = <A, E>(
     Effect.callback<A, E>((resume) => {
       let instead: Exit.Exit<never, E> | undefined
       const fiber = Effect.runForkWith(context)(effect)
+      const already = fiber.pollUnsafe()
+      if (already !== undefined) return resume(already)
       const disarm = arm(millis, () => {
         instead = late()
         fiber.interruptUnsafe()
