@@ -142,27 +142,26 @@ export const make = Effect.gen(function* () {
     const made = [...after]
     let lending: Exchange.Lending | undefined
 
-    const attempt = (isHedge: boolean, begun?: Latch.Latch) =>
-      Effect.suspend(() => {
-        let asked = ""
-        return balancer.use(
-          target.service,
-          (endpoint, attempt) => {
-            made.push(attempt)
-            begun?.openUnsafe()
-            lending = Exchange.lend(request)
-            const sent = addressed(lending.request, target, endpoint, attempt.time)
-            asked = sent.url
-            return Effect.map(below.execute(sent), (response) => {
-              const { headers } = response
-              const report = Exchange.reportOf(headers)
-              if (report !== undefined) attempt.note(report)
-              return ServiceResponse.make(response, headers, { request, asked }, attempt.hold, arm)
-            })
-          },
-          { classify: (exit) => classify(exit, asked), isRepeatable, isHedge, after: [...made], key }
-        )
-      })
+    const attempt = (isHedge: boolean, begun?: Latch.Latch) => {
+      let asked = ""
+      return balancer.use(
+        target.service,
+        (endpoint, attempt) => {
+          made.push(attempt)
+          begun?.openUnsafe()
+          lending = Exchange.lend(request)
+          const sent = addressed(lending.request, target, endpoint, attempt.time)
+          asked = sent.url
+          return Effect.map(below.execute(sent), (response) => {
+            const { headers } = response
+            const report = Exchange.reportOf(headers)
+            if (report !== undefined) attempt.note(report)
+            return ServiceResponse.make(response, headers, { request, asked }, attempt.hold, arm)
+          })
+        },
+        { classify: (exit) => classify(exit, asked), isRepeatable, isHedge, after: [...made], key }
+      )
+    }
 
     /** The attempt, or the one beside it that does better. */
     const hedged = (after: Duration.Duration) => {
@@ -170,7 +169,11 @@ export const make = Effect.gen(function* () {
       return Hedge.hedged(attempt(false, begun), {
         after,
         begun: begun.await,
-        second: Effect.annotateSpans(attempt(true), "muster.hedge", true),
+        second: Effect.annotateSpans(
+          Effect.suspend(() => attempt(true)),
+          "muster.hedge",
+          true
+        ),
         isGood: (response) => !Exchange.isWorthRetrying(response),
         isNotMade: isNotTried,
         drop: (response) => discard(response, limits.deadline),

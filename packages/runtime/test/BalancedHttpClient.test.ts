@@ -496,4 +496,20 @@ describe("BalancedHttpClient", () => {
         })
     ).pipe(Effect.withTracer(tracer))
   })
+
+  it.effect("names the trace that it is part of, and begins none where no tracer would see it", () => {
+    const { spans, tracer } = Tracing.make()
+    return scenario(ok, (asked) =>
+      Effect.gen(function* () {
+        yield* get
+        const span = yield* Effect.withSpan(Effect.andThen(get, Effect.currentSpan), "around")
+        yield* Effect.withTracer(get, tracer)
+        const [alone, within, traced] = asked.map(({ trace }) => trace?.split("-")[1])
+        assert.strictEqual(alone, undefined)
+        assert.strictEqual(within, span.traceId)
+        assert.strictEqual(traced, spans.at(-1)?.traceId)
+        assert.isDefined(traced)
+      })
+    )
+  })
 })

@@ -15,13 +15,15 @@ import * as Fiber from "effect/Fiber"
 /** Rings in so many milliseconds, unless the function that it gives is called before. */
 export type Arm = (millis: number, ring: () => void) => () => void
 
+/**
+ * One of a ring of alarms, and its neighbours in it. Whatever is over has neither neighbours nor anything to ring: V8 may
+ * keep what got old for long, and would keep all with it that came later.
+ */
 interface Alarm {
   readonly at: number
-  /**
-   * Nothing once it is over. V8 keeps the tables that a Set has outgrown for as long as an older one has not been
-   * collected, with all that was in them: they would hand on every attempt that was under way when the Set grew.
-   */
   ring: (() => void) | undefined
+  earlier: Alarm | undefined
+  later: Alarm | undefined
 }
 
 /** `release` says that the sleeper is not to sleep on once nothing is armed. */
@@ -29,21 +31,39 @@ const start = (clock: Clock.Clock) => {
   const fork = Effect.runForkWith(Context.make(Clock.Clock, clock))
   const startedAt = clock.monotonicTimeNanosUnsafe()
   const now = () => Number(clock.monotonicTimeNanosUnsafe() - startedAt) / 1e6
-  const armed = new Set<Alarm>()
+  /** All that are armed, in the order in which they were. */
+  let first: Alarm | undefined
+  let last: Alarm | undefined
   let sleeper: Fiber.Fiber<void> | undefined
   let wakesAt = Infinity
   let isReleased = false
 
+  const add = (alarm: Alarm) => {
+    alarm.earlier = last
+    if (last === undefined) first = alarm
+    else last.later = alarm
+    last = alarm
+  }
+
   const forget = (alarm: Alarm) => {
-    armed.delete(alarm)
-    alarm.ring = undefined
+    if (alarm.ring === undefined) return
+    const { earlier, later } = alarm
+    if (earlier === undefined) first = later
+    else earlier.later = later
+    if (later === undefined) last = earlier
+    else later.earlier = earlier
+    alarm.ring = alarm.earlier = alarm.later = undefined
+  }
+
+  const dueBy = (time: number) => {
+    const due: Array<Alarm> = []
+    for (let alarm = first; alarm !== undefined; alarm = alarm.later) if (alarm.at <= time) due.push(alarm)
+    return due
   }
 
   /** Also what is due within the next millisecond, because timers are no finer: many that follow each other ring together. */
   const ring = () => {
-    const due = Math.max(wakesAt, now() + 1)
-    for (const alarm of armed) {
-      if (alarm.at > due) continue
+    for (const alarm of dueBy(Math.max(wakesAt, now() + 1))) {
       const { ring } = alarm
       forget(alarm)
       try {
@@ -59,7 +79,7 @@ const start = (clock: Clock.Clock) => {
 
   const sleep: Effect.Effect<void> = Effect.suspend(() => {
     wakesAt = Infinity
-    for (const { at } of armed) wakesAt = Math.min(wakesAt, at)
+    for (let alarm = first; alarm !== undefined; alarm = alarm.later) wakesAt = Math.min(wakesAt, alarm.at)
     if (wakesAt === Infinity) return Effect.void
     return Effect.andThen(Effect.sleep(Duration.millis(wakesAt - now())), () => {
       ring()
@@ -68,14 +88,14 @@ const start = (clock: Clock.Clock) => {
   })
 
   const stopIfOver = () => {
-    if (!isReleased || armed.size > 0) return
+    if (!isReleased || first !== undefined) return
     sleeper?.interruptUnsafe()
     wakesAt = Infinity
   }
 
   const arm: Arm = (millis, ring) => {
-    const alarm: Alarm = { at: now() + millis, ring }
-    armed.add(alarm)
+    const alarm: Alarm = { at: now() + millis, ring, earlier: undefined, later: undefined }
+    add(alarm)
     if (alarm.at < wakesAt) {
       sleeper?.interruptUnsafe()
       sleeper = fork(sleep)

@@ -109,7 +109,7 @@ class ServiceResponse extends Inspectable.Class implements HttpClientResponse.Ht
         this.found()
         return this.original.stream
       }),
-      (exit) => this.over(exit)
+      (exit) => Effect.sync(() => this.over(exit))
     )
   }
 
@@ -122,7 +122,7 @@ class ServiceResponse extends Inspectable.Class implements HttpClientResponse.Ht
   }
 
   private reading<A>(body: Effect.Effect<A, HttpClientError.HttpClientError>) {
-    return Effect.onExit(
+    return Effect.onExitPrimitive(
       Effect.suspend(() => {
         this.found()
         return body
@@ -137,8 +137,8 @@ class ServiceResponse extends Inspectable.Class implements HttpClientResponse.Ht
     forgotten.unregister(this)
   }
 
-  private over(exit: Exit.Exit<unknown, HttpClientError.HttpClientError>) {
-    return Effect.sync(() => this.release(Exit.isFailure(exit) && isBroken(exit.cause)))
+  private over(exit: Exit.Exit<unknown, HttpClientError.HttpClientError>): undefined {
+    this.release(Exit.isFailure(exit) && isBroken(exit.cause))
   }
 }
 
