@@ -181,14 +181,14 @@ export const make = Effect.gen(function* () {
       })
     }
 
-    const exchange = Effect.suspend(() => {
+    const exchange = () => {
       const hedge = isRepeatable && after.length + 2 <= limits.attempts ? call.hedge : undefined
       if (hedge === undefined) return attempt(false)
       if ("after" in hedge) return hedged(hedge.after)
       return Effect.flatMap(balancer.percentile(target.service, hedge.percentile), (time) =>
         time === undefined ? attempt(false) : hedged(time)
       )
-    })
+    }
 
     const lastMade = () => (made.length > after.length ? made.at(-1) : undefined)
 
@@ -204,7 +204,7 @@ export const make = Effect.gen(function* () {
         )
       })
 
-    return exchange.pipe(
+    return exchange().pipe(
       Effect.matchEffect({
         onSuccess: (response) => {
           const result = Effect.succeed(response)

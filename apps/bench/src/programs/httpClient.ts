@@ -1,8 +1,9 @@
 /**
- * Sends GETs to three servers, 32 in flight: `muster` balanced with everything on, `roundRobin` with the same client
+ * Sends GETs to three servers: `muster` balanced with everything on, `roundRobin` with the same client
  * and each server in turn, `pool` with an undici `Pool` for each server in turn, `balancedPool` with undici's.
  *
- * For each line, a number of requests, it answers the requests per second and the median latency in microseconds.
+ * For each line, how many requests and how many of them at a time, it answers the requests per second and the median
+ * latency in microseconds.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -18,8 +19,6 @@ import * as References from "effect/References"
 import { createInterface } from "node:readline/promises"
 import { BalancedPool, Pool } from "undici"
 
-const inFlight = 32
-
 const [name = "", ...given] = process.argv.slice(2)
 const ports = given.map(Number)
 const origins = ports.map((port) => `http://127.0.0.1:${port}`)
@@ -30,7 +29,7 @@ const turns = <A>(all: ReadonlyArray<A>) => {
 }
 
 /** Sends the requests and says how that went. */
-const measured = <E, R>(request: Effect.Effect<unknown, E, R>, times: number) =>
+const measured = <E, R>(request: Effect.Effect<unknown, E, R>, times: number, atOnce: number) =>
   Effect.gen(function* () {
     const latencies = new Float64Array(times)
     let sent = 0
@@ -44,7 +43,7 @@ const measured = <E, R>(request: Effect.Effect<unknown, E, R>, times: number) =>
     })
     const startedAt = process.hrtime.bigint()
     yield* Effect.all(
-      Array.from({ length: inFlight }, () => one),
+      Array.from({ length: atOnce }, () => one),
       { concurrency: "unbounded", discard: true }
     )
     const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9
@@ -58,7 +57,8 @@ const serve = <E, R>(request: Effect.Effect<unknown, E, R>) =>
     while (true) {
       const line = yield* Effect.promise(() => lines.next())
       if (line.done === true) return
-      yield* measured(request, Number(line.value))
+      const [times = 0, atOnce = 0] = line.value.split(" ").map(Number)
+      yield* measured(request, times, atOnce)
     }
   })
 
