@@ -63,9 +63,10 @@ export interface Load {
   readonly free: Array<number>
   /** The last choices. */
   readonly recent: Recent.Recent
-  /** 1 / `tau` and 1 / `memory`: to multiply is cheaper than to divide. */
+  /** What follows from the options: 1 / `tau`, 1 / `memory`, and how many times as long is the same. */
   readonly perTau: number
   readonly leastGain: number
+  readonly tolerance: number
   slots: number
   /** By slot: a number that every client derives from the instance in the same way. */
   readonly seeds: Array<number>
@@ -84,9 +85,10 @@ export interface Load {
   /** Requests and failures of all in the window, in the unit of `growth`. */
   requests: number
   failures: number
-  /** What one request counted in the window at `grownAt`. */
+  /** What one request counted in the window at `grownAt`, and from when on it is to count more. */
   growth: number
   grownAt: number
+  growsAt: number
 }
 
 const hotStride = 6
@@ -139,6 +141,7 @@ export const make = (options: Options): Load => ({
   recent: Recent.make(),
   perTau: 1 / options.tau,
   leastGain: 1 / options.memory,
+  tolerance: 1 + options.noise,
   slots: 0,
   seeds: [],
   version: 0,
@@ -151,7 +154,8 @@ export const make = (options: Options): Load => ({
   requests: 0,
   failures: 0,
   growth: 1,
-  grownAt: 0
+  grownAt: 0,
+  growsAt: options.window * step
 })
 
 /**
@@ -405,7 +409,7 @@ const forgotten = 1e-6
  * touches one number and not all ("forward decay": Cormode, Shkapenyuk, Srivastava and Xu, 2009).
  */
 const observe = (self: Load, base: number, now: number): void => {
-  if (now - self.grownAt > self.options.window * step) grow(self, now)
+  if (now > self.growsAt) grow(self, now)
   self.hot[base + windowRequests] += self.growth
   self.requests += self.growth
 }
@@ -416,6 +420,7 @@ const step = 1e-3
 const grow = (self: Load, now: number): void => {
   self.growth /= decay((now - self.grownAt) / self.options.window)
   self.grownAt = now
+  self.growsAt = now + self.options.window * step
   if (self.growth > largest) countInUnits(self, self.growth)
 }
 
@@ -513,7 +518,7 @@ export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * ho
  * @since 0.1.0
  */
 export const compare = (self: Load, one: number, other: number, now: number): Float64Array => {
-  const { hot, inFlight: ofAll, options, perTau, totalWeight } = self
+  const { hot, inFlight: ofAll, options, perTau, tolerance, totalWeight } = self
   const first = one * hotStride
   const second = other * hotStride
   const latency = options.jitter + hot[first + expected] * decay((now - hot[first + updatedAt]) * perTau)
@@ -523,8 +528,7 @@ export const compare = (self: Load, one: number, other: number, now: number): Fl
   if (own === 0 || rivalsWeight === 0) return compareClosely(self, one, other, now)
   const busy = hot[first + inFlight] + 1
   const rivalsBusy = hot[second + inFlight] + 1
-  const limit = 1 + options.noise
-  if (latency <= rivals * limit && rivals <= latency * limit) {
+  if (latency <= rivals * tolerance && rivals <= latency * tolerance) {
     costs[0] = (busy * totalWeight) / (ofAll * own + totalWeight)
     costs[1] = (rivalsBusy * totalWeight) / (ofAll * rivalsWeight + totalWeight)
   } else {
@@ -586,8 +590,8 @@ export const isAlike = (self: Load, one: number, other: number, now: number): bo
   return isSame(self, costs[0], costs[1])
 }
 
-const isSame = ({ options }: Load, one: number, other: number): boolean =>
-  one <= other * (1 + options.noise) && other <= one * (1 + options.noise)
+const isSame = ({ tolerance }: Load, one: number, other: number): boolean =>
+  one <= other * tolerance && other <= one * tolerance
 
 /** The latencies of two that are compared with each other, into the two cells. */
 const expect = (self: Load, one: number, other: number, now: number): void => {

@@ -13,8 +13,8 @@
  */
 export interface Recent {
   readonly cells: Float64Array
-  /** How many choices were made. */
-  made: number
+  /** Where the cells of the choice begin that is about to be made. */
+  next: number
 }
 
 /**
@@ -30,7 +30,7 @@ export interface Choice {
   readonly compared: ReadonlyArray<{ readonly slot: number; readonly cost: number }>
 }
 
-/** So many are remembered; a power of two. */
+/** So many are remembered, the one that is about to be made included; a power of two. */
 const length = 64
 
 const stride = 8
@@ -40,10 +40,11 @@ const first = 2
 const firstCost = 3
 const second = 4
 const secondCost = 5
-/** The choice that the comparison was made for. */
-const comparedFor = 6
 
+/** In place of `first`: nothing was compared. */
 const nobody = -1
+/** In place of a slot that was given to another instance. */
+const forgotten = -2
 
 /**
  * No choice yet.
@@ -51,7 +52,7 @@ const nobody = -1
  * @category constructors
  * @since 0.1.0
  */
-export const make = (): Recent => ({ cells: new Float64Array(length * stride).fill(nobody), made: 0 })
+export const make = (): Recent => ({ cells: new Float64Array(length * stride).fill(nobody), next: 0 })
 
 /**
  * Notes what a policy compares for the choice that it is about to make, and what each of the two costs.
@@ -59,14 +60,11 @@ export const make = (): Recent => ({ cells: new Float64Array(length * stride).fi
  * @category combinators
  * @since 0.1.0
  */
-export const compared = (self: Recent, one: number, other: number, costs: Float64Array): void => {
-  const { cells, made } = self
-  const base = (made & (length - 1)) * stride
-  cells[base + first] = one
-  cells[base + firstCost] = costs[0]
-  cells[base + second] = other
-  cells[base + secondCost] = costs[1]
-  cells[base + comparedFor] = made
+export const compared = ({ cells, next }: Recent, one: number, other: number, costs: Float64Array): void => {
+  cells[next + first] = one
+  cells[next + firstCost] = costs[0]
+  cells[next + second] = other
+  cells[next + secondCost] = costs[1]
 }
 
 /**
@@ -75,8 +73,8 @@ export const compared = (self: Recent, one: number, other: number, costs: Float6
  * @category combinators
  * @since 0.1.0
  */
-export const uncompared = ({ cells, made }: Recent): void => {
-  cells[(made & (length - 1)) * stride + comparedFor] = nobody
+export const uncompared = ({ cells, next }: Recent): void => {
+  cells[next + first] = nobody
 }
 
 /**
@@ -86,10 +84,11 @@ export const uncompared = ({ cells, made }: Recent): void => {
  * @since 0.1.0
  */
 export const made = (self: Recent, slot: number, now: number): void => {
-  const { cells } = self
-  const base = (self.made++ & (length - 1)) * stride
-  cells[base + at] = now
-  cells[base + chosen] = slot
+  const { cells, next } = self
+  cells[next + at] = now
+  cells[next + chosen] = slot
+  self.next = (next + stride) & (length * stride - 1)
+  uncompared(self)
 }
 
 /**
@@ -100,7 +99,7 @@ export const made = (self: Recent, slot: number, now: number): void => {
  */
 export const forget = ({ cells }: Recent, slot: number): void => {
   for (let base = 0; base < cells.length; base += stride) {
-    for (const cell of [chosen, first, second]) if (cells[base + cell] === slot) cells[base + cell] = nobody
+    for (const cell of [chosen, first, second]) if (cells[base + cell] === slot) cells[base + cell] = forgotten
   }
 }
 
@@ -110,14 +109,13 @@ export const forget = ({ cells }: Recent, slot: number): void => {
  * @category getters
  * @since 0.1.0
  */
-export const list = ({ cells, made }: Recent): ReadonlyArray<Choice> =>
-  Array.from({ length: Math.min(made, length - 1) }, (_, age) => made - 1 - age)
-    .map((number) => ({ number, base: (number & (length - 1)) * stride }))
-    .filter(({ base }) => cells[base + chosen] !== nobody)
-    .map(({ base, number }) => ({
+export const list = ({ cells, next }: Recent): ReadonlyArray<Choice> =>
+  Array.from({ length: length - 1 }, (_, age) => (next - (age + 1) * stride) & (length * stride - 1))
+    .filter((base) => cells[base + chosen] >= 0)
+    .map((base) => ({
       at: cells[base + at],
       slot: cells[base + chosen],
-      compared: [first, second]
-        .filter((cell) => cells[base + comparedFor] === number && cells[base + cell] !== nobody)
+      compared: (cells[base + first] === nobody ? [] : [first, second])
+        .filter((cell) => cells[base + cell] >= 0)
         .map((cell) => ({ slot: cells[base + cell], cost: cells[base + cell + 1] }))
     }))
