@@ -78,7 +78,7 @@ export const settle = (
   const elapsed = attempt.outcome === undefined ? now - attempt.startedAt : 0
   attempt.outcome = outcome
   if (attempt.ended && attempt.member.departed) return
-  Load.record(self.load, slot, outcome, elapsed, now)
+  if (Load.record(self.load, slot, outcome, elapsed, now)) return
   if (!Outcome.isHarmless(outcome) || Load.isWatched(self.load, slot)) {
     examine(self, attempt, outcome, elapsed, now, random)
   }

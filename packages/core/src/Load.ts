@@ -63,10 +63,11 @@ export interface Load {
   readonly free: Array<number>
   /** The last choices. */
   readonly recent: Recent.Recent
-  /** What follows from the options: 1 / `tau`, 1 / `memory`, and how many times as long is the same. */
+  /** What follows from the options: 1 / `tau`, 1 / `memory`, how many times as long is the same, and `jitter`, at hand. */
   readonly perTau: number
   readonly leastGain: number
   readonly tolerance: number
+  readonly jitter: number
   slots: number
   /** By slot: a number that every client derives from the instance in the same way. */
   readonly seeds: Array<number>
@@ -142,6 +143,7 @@ export const make = (options: Options): Load => ({
   perTau: 1 / options.tau,
   leastGain: 1 / options.memory,
   tolerance: 1 + options.noise,
+  jitter: options.jitter,
   slots: 0,
   seeds: [],
   version: 0,
@@ -272,7 +274,8 @@ export const end = (self: Load, slot: number): void => {
 }
 
 /**
- * Takes note of how an attempt turned out after `elapsed` milliseconds.
+ * Takes note of how an attempt turned out after `elapsed` milliseconds, and says whether that is all: an answer of an
+ * instance that `isPlain`.
  *
  * Latency is an average over the last `memory` answers, or over the last `tau` where there were fewer. It was Finagle's
  * "Peak EWMA", up at once and down slowly, until the simulator showed that a peak measures how often an instance is
@@ -284,16 +287,20 @@ export const end = (self: Load, slot: number): void => {
  * @category combinators
  * @since 0.1.0
  */
-export const record = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): void => {
+export const record = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): boolean => {
   const { hot, leastGain, perTau } = self
   const base = slot * hotStride
   const answered = outcome._tag === "Succeeded"
   if (answered) observe(self, base, now)
   const gain = Math.max(1 - decay((now - hot[base + updatedAt]) * perTau), leastGain)
-  if (!answered || hot[base + plainWeight] === 0) return recordClosely(self, slot, outcome, elapsed, now)
+  if (!answered || hot[base + plainWeight] === 0) {
+    recordClosely(self, slot, outcome, elapsed, now)
+    return false
+  }
   hot[base + expected] += (elapsed - hot[base + expected]) * gain
   hot[base + usual] += (Math.max(0, hot[base + inFlight] - 1) - hot[base + usual]) * gain
   hot[base + updatedAt] = now
+  return true
 }
 
 const recordClosely = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): void => {
@@ -518,11 +525,11 @@ export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * ho
  * @since 0.1.0
  */
 export const compare = (self: Load, one: number, other: number, now: number): Float64Array => {
-  const { hot, inFlight: ofAll, options, perTau, tolerance, totalWeight } = self
+  const { hot, inFlight: ofAll, jitter, perTau, tolerance, totalWeight } = self
   const first = one * hotStride
   const second = other * hotStride
-  const latency = options.jitter + hot[first + expected] * decay((now - hot[first + updatedAt]) * perTau)
-  const rivals = options.jitter + hot[second + expected] * decay((now - hot[second + updatedAt]) * perTau)
+  const latency = jitter + hot[first + expected] * decay((now - hot[first + updatedAt]) * perTau)
+  const rivals = jitter + hot[second + expected] * decay((now - hot[second + updatedAt]) * perTau)
   const own = hot[first + plainWeight]
   const rivalsWeight = hot[second + plainWeight]
   if (own === 0 || rivalsWeight === 0) return compareClosely(self, one, other, now)
