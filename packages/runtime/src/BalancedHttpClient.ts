@@ -250,7 +250,8 @@ export const make = Effect.gen(function* () {
  * **Gotchas**
  *
  * `HttpClient.withScope` has no effect on it: a request to a service ends with its body, or when nobody knows the
- * response any more. `HttpClientResponse.toWeb` gives none for an answer of a service.
+ * response any more. `HttpClientResponse.toWeb` gives none for an answer of a service. A request that has neither a tracer
+ * nor a span around it is in no span, and carries no `traceparent`.
  *
  * @category layers
  * @since 0.1.0
