@@ -11,6 +11,7 @@ import * as Metrics from "@muster/core/Metrics"
 import type { RegistryError } from "@muster/core/RegistryError"
 import type { Event, RegistrationState } from "@muster/core/RegistrationState"
 import * as Series from "./series.ts"
+import * as Tally from "./tally.ts"
 
 export const make = (endpoint: Endpoint) => {
   const attributes = { service: endpoint.service, instance: endpoint.id }
@@ -20,14 +21,12 @@ export const make = (endpoint: Endpoint) => {
   /** What there is to say once it is gone. */
   let ending = "stopped before it was registered"
 
-  const events = new Map<Event["_tag"], Metric.Counter<number>>()
+  const events = new Map<Event["_tag"], Tally.Tally>()
 
-  const eventsOf = (event: Event["_tag"]) => {
-    const known = events.get(event)
-    if (known !== undefined) return known
-    const series = Series.counter(Metrics.registrationEvents, { ...attributes, event })
-    events.set(event, series)
-    return series
+  const begin = (event: Event["_tag"], context: Context.Context<never>) => {
+    const tally = Tally.make(Metrics.registrationEvents, { ...attributes, event }, context)
+    events.set(event, tally)
+    return tally
   }
 
   /** Counts when it is called; what it gives only tells. */
@@ -37,7 +36,8 @@ export const make = (endpoint: Endpoint) => {
     after: RegistrationState,
     context: Context.Context<never>
   ): Effect.Effect<void> => {
-    eventsOf(event._tag).updateUnsafe(1, context)
+    const tally = events.get(event._tag) ?? begin(event._tag, context)
+    tally.count++
     if (event._tag === "DrainFailed") return Effect.logWarning(`could not tell that it drains: ${event.error.message}`)
     if (before === after) return Effect.void
     if (before._tag === "Idle" || isRegistered(before) !== isRegistered(after)) {

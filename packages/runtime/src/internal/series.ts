@@ -8,8 +8,5 @@ import * as Metric from "effect/Metric"
 
 type Attributes = Readonly<Record<string, string>>
 
-export const counter = ({ description, id }: Metric.Counter<number>, attributes: Attributes): Metric.Counter<number> =>
-  Metric.counter(id, { description, attributes, incremental: true })
-
 export const gauge = ({ description, id }: Metric.Gauge<number>, attributes: Attributes): Metric.Gauge<number> =>
   Metric.gauge(id, { description, attributes })
