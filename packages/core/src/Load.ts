@@ -604,8 +604,8 @@ const isSame = ({ tolerance }: Load, one: number, other: number): boolean =>
 const expect = (self: Load, one: number, other: number, now: number): void => {
   const ofOne = projected(self, one, now)
   const ofOther = projected(self, other, now)
-  costs[0] = self.options.jitter + (ofOne > 0 ? ofOne : guess(self, ofOther, now))
-  costs[1] = self.options.jitter + (ofOther > 0 ? ofOther : guess(self, ofOne, now))
+  costs[0] = self.jitter + (ofOne > 0 ? ofOne : guess(self, ofOther, now))
+  costs[1] = self.jitter + (ofOther > 0 ? ofOther : guess(self, ofOne, now))
 }
 
 /** The latency by now; not positive where it is not known. */

@@ -13,6 +13,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
@@ -120,7 +121,15 @@ export const make = Effect.gen(function* () {
   const scope = yield* Scope.Scope
   const arm = yield* Alarms.make
   const given = yield* Given.around(
-    Context.pick(Services, Idempotent, Key, Policy.Attempt, Policy.Hedge, Policy.WaitForInstance)
+    Context.pick(
+      Services,
+      Idempotent,
+      Key,
+      Policy.Attempt,
+      Policy.Hedge,
+      Policy.WaitForInstance,
+      HttpClient.TracerDisabledWhen
+    )
   )
 
   /** `asked` is the URL at which the instance was asked. */
@@ -235,7 +244,11 @@ export const make = Effect.gen(function* () {
         key: fiber.getRef(Key)(request),
         isRepeatable: isIdempotent && Exchange.isReplayable(request)
       }
-      return Effect.catchTag(send(call, []), "BalancerError", (error) => Effect.fail(transportError(request, error)))
+      const isDisabled = fiber.getRef(HttpClient.TracerDisabledWhen)
+      return send(call, []).pipe(
+        Effect.catchTag("BalancerError", (error) => Effect.fail(transportError(request, error))),
+        Effect.provideService(HttpClient.TracerDisabledWhen, (sent) => isDisabled(sent) || isUntraced())
+      )
     })
 
   return HttpClient.makeWith<HttpClientError.HttpClientError, never, HttpClientError.HttpClientError, never>(
@@ -307,6 +320,16 @@ const addressed = (
     Headers.merge(Headers.fromInput({ host: service, [Deadline.header]: Deadline.toHeader(time) }), request.headers),
     request.body
   )
+
+/**
+ * Whether there is neither a tracer nor a span where the client below sends, whoever it had them from. It makes a span for
+ * each request all the same, with all of its headers, and sends the id of a trace that no server finds the beginning of: a
+ * sixth of what a small request costs.
+ */
+const isUntraced = (): boolean => {
+  const cache = Fiber.getCurrent()?.cache
+  return cache !== undefined && cache.tracer === undefined && cache.span === undefined
+}
 
 /** Whether another attempt was not even made. */
 const isNotTried = (error: Failure): boolean =>

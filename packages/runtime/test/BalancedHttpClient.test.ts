@@ -512,4 +512,18 @@ describe("BalancedHttpClient", () => {
       })
     )
   })
+
+  it.effect("is in the trace of a tracer that only the client below has", () => {
+    const { spans, tracer } = Tracing.make()
+    const { asked, layer } = scripted(ok)
+    const below = Layer.effect(
+      HttpClient.HttpClient,
+      Effect.map(HttpClient.HttpClient, HttpClient.transformResponse(Effect.withTracer(tracer)))
+    ).pipe(Layer.provide(layer))
+    return Effect.gen(function* () {
+      yield* get
+      assert.strictEqual(spans.length, 1)
+      assert.strictEqual(asked[0]?.trace?.split("-")[1], spans[0]?.traceId)
+    }).pipe(Effect.provide(balanced(below, [instance("a", 1)])))
+  })
 })

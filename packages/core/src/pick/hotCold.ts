@@ -42,7 +42,7 @@ const quantile = 2 ** -0.25
 
 const isBetter = (load: Load.Load, slot: number, than: number, now: number): boolean => {
   const { reports } = load
-  const tolerance = 1 + load.options.noise
+  const tolerance = load.tolerance
   if (!Reports.isFresh(reports, slot, now) || !Reports.isFresh(reports, than, now)) {
     const costs = Load.compare(load, slot, than, now)
     return costs[0] * tolerance < costs[1]
@@ -66,4 +66,4 @@ const busyness = (load: Load.Load, slot: number): number =>
   Reports.busyness(load.reports, slot, Load.requestsInFlight(load, slot)) / Load.weightOf(load, slot)
 
 const latency = (load: Load.Load, slot: number, now: number): number =>
-  (Reports.reported(load.reports, slot) + load.options.jitter) * Load.handicap(load, slot, now)
+  (Reports.reported(load.reports, slot) + load.jitter) * Load.handicap(load, slot, now)

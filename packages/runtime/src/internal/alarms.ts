@@ -16,7 +16,7 @@ import * as Fiber from "effect/Fiber"
 export type Arm = (millis: number, ring: () => void) => () => void
 
 /**
- * One of a ring of alarms, and its neighbours in it. Whatever is over has neither neighbours nor anything to ring: V8 may
+ * One of those that are armed, and its neighbours among them. Whatever is over has neither neighbours nor anything to ring: V8 may
  * keep what got old for long, and would keep all with it that came later.
  */
 interface Alarm {

@@ -9,7 +9,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as References from "effect/References"
-import * as Tracer from "effect/Tracer"
 import type * as Core from "@muster/core/Attempt"
 import type { Endpoint } from "@muster/core/Endpoint"
 import * as Outcome from "@muster/core/Outcome"
@@ -105,18 +104,13 @@ const attemptOf = (actor: BalancerActor, picked: Core.Attempt, time: Duration.Du
   return attempt
 }
 
-/**
- * The spans and log lines of an attempt name the service and the instance.
- *
- * Where there is neither a tracer nor a span around it, nobody could ever see its spans, but a client makes one for each
- * request all the same, with all of its headers, and sends the id of a trace that no server finds the beginning of: a
- * sixth of what a small request costs. There it is to make none.
- */
-const annotated = <R>(context: Context.Context<R>, attributes: Attributes): Context.Context<R> => {
-  const logged = withAttributes(context, References.CurrentLogAnnotations, attributes)
-  const named = withAttributes(logged, References.TracerSpanAnnotations, attributes)
-  return isTraced(context) ? named : Context.add(named, Tracer.DisablePropagation, true)
-}
+/** The spans and log lines of an attempt name the service and the instance. */
+const annotated = <R>(context: Context.Context<R>, attributes: Attributes): Context.Context<R> =>
+  withAttributes(
+    withAttributes(context, References.CurrentLogAnnotations, attributes),
+    References.TracerSpanAnnotations,
+    attributes
+  )
 
 type Attributes = Readonly<Record<string, string>>
 
@@ -128,10 +122,6 @@ const withAttributes = <R>(
   const known = Context.getOrUndefined(context, reference)
   return Context.add(context, reference, known === undefined ? attributes : { ...known, ...attributes })
 }
-
-const isTraced = (context: Context.Context<never>): boolean =>
-  Context.getOrUndefined(context, Tracer.Tracer) !== undefined ||
-  Context.getOrUndefined(context, Tracer.ParentSpan) !== undefined
 
 const deadlineExceeded = (endpoint: Endpoint, { isCallers, time }: Deadline) =>
   new DeadlineExceeded({
