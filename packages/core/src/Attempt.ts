@@ -48,15 +48,27 @@ export const pick = (
   after?: ReadonlyArray<Attempt>,
   key?: string | undefined
 ): Attempt | undefined => {
-  if (after !== undefined && after.length > 0) return pickElsewhere(self, now, random, after, key)
-  if (now >= (repeatable ? self.probeAt : self.lateProbeAt)) {
-    const due = probe(self, now, repeatable)
-    if (due !== undefined) return due
+  const isFirst = after === undefined || after.length === 0
+  const isDue = isFirst && now >= (repeatable ? self.probeAt : self.lateProbeAt)
+  const due = isDue ? probe(self, now, repeatable) : undefined
+  let slot = isFirst ? due : elsewhere(self, now, random, after, key)
+  if (isFirst && slot === undefined) {
+    const from = self.from ?? Zones.choose(self.zones, self.inUse, random, key)
+    if (from.size === 0) return undefined
+    slot = self.options.policy(from, self.load, now, random, key)
+    if (!Load.isPlain(self.load, slot)) slot = spare(self, from, slot, now, random, key)
   }
-  const from = self.inUse.size > 0 ? Zones.choose(self.zones, self.inUse, random, key) : Roster.lastResort(self)
-  if (from.size === 0) return undefined
-  const slot = self.options.policy(from, self.load, now, random, key)
-  return begin(self, Load.isPlain(self.load, slot) ? slot : spare(self, from, slot, now, random, key), now, false)
+  if (slot === undefined) return undefined
+  Load.start(self.load, slot)
+  Recent.made(self.load.recent, slot, now)
+  return {
+    member: self.bySlot[slot],
+    slot,
+    startedAt: now,
+    isProbe: due !== undefined,
+    outcome: undefined,
+    ended: false
+  }
 }
 
 /**
@@ -75,13 +87,10 @@ export const settle = (
   random: () => number
 ): void => {
   const { slot } = attempt
-  const elapsed = attempt.outcome === undefined ? now - attempt.startedAt : 0
+  const since = attempt.outcome === undefined ? attempt.startedAt : now
   attempt.outcome = outcome
   if (attempt.ended && attempt.member.departed) return
-  if (Load.record(self.load, slot, outcome, elapsed, now)) return
-  if (!Outcome.isHarmless(outcome) || Load.isWatched(self.load, slot)) {
-    examine(self, attempt, outcome, elapsed, now, random)
-  }
+  if (!Load.recordPlain(self.load, slot, outcome, since, now)) examine(self, attempt, outcome, since, now, random)
 }
 
 /**
@@ -96,53 +105,38 @@ export const end = (self: Roster.Roster, attempt: Attempt): void => {
   Load.end(self.load, attempt.slot)
 }
 
-/** Looks into nothing that belongs to the instance: where there are many, each look costs as much as the choice. */
-const begin = (self: Roster.Roster, slot: number, now: number, isProbe: boolean): Attempt => {
-  Load.start(self.load, slot)
-  Recent.made(self.load.recent, slot, now)
-  return make(self.bySlot[slot], slot, now, isProbe)
-}
-
-const make = <M, T>(member: M, slot: number, startedAt: T, isProbe: boolean) => ({
-  member,
-  slot,
-  startedAt,
-  isProbe,
-  outcome: undefined,
-  ended: false
-})
-
 /**
  * Where a field has held objects of one shape only, V8 looks at the shape of each object that it stores there: with many
  * instances that missed the cache twice and took a quarter of a pick. One attempt that holds nothing, and that is kept,
  * teaches it to look no more.
  */
-make.nothing = make(undefined, 0, undefined, false)
+pick.nothing = { member: undefined, slot: 0, startedAt: undefined, isProbe: false, outcome: undefined, ended: false }
 
 /** Sends the request to an instance that has been out for long enough. */
-const probe = (self: Roster.Roster, now: number, repeatable: boolean): Attempt | undefined => {
+const probe = (self: Roster.Roster, now: number, repeatable: boolean): number | undefined => {
   for (let index = 0; index < self.ejected.size; index++) {
-    const member = self.bySlot[Candidates.at(self.ejected, index)]
+    const slot = Candidates.at(self.ejected, index)
+    const member = self.bySlot[slot]
     if (now < Health.probeAt(member.health, repeatable)) continue
     Roster.dispatch(self, member, { _tag: "ProbeStarted", at: now })
-    return begin(self, member.slot, now, true)
+    return slot
   }
   return undefined
 }
 
 /** The earlier ones step aside; then what is ejected, draining or without weight is better than nothing. */
-const pickElsewhere = (
+const elsewhere = (
   self: Roster.Roster,
   now: number,
   random: () => number,
   after: ReadonlyArray<Attempt>,
   key: string | undefined
-): Attempt | undefined => {
+): number | undefined => {
   const wasRefused = after.every(({ outcome }) => outcome?._tag === "Refused")
   const tried = new Set(after.flatMap(({ member }) => (member.departed ? [] : [member.slot])))
   for (const from of [self.inUse, self.ejected, self.reserve]) {
     const slot = choose(self, from, now, random, key, tried, wasRefused)
-    if (slot !== undefined) return begin(self, slot, now, false)
+    if (slot !== undefined) return slot
   }
   return undefined
 }
@@ -203,21 +197,22 @@ const choose = (
 /** Where so many in a row asked to be left alone, the service does; so a choice costs the same however many there are. */
 const maxDraws = 32
 
-/** Where not all is well: what the outcome means for the health of the instance. */
+/** Where there is more to know of the instance: takes note of it, and of what it means for its health. */
 const examine = (
   self: Roster.Roster,
-  { isProbe, member }: Attempt,
+  { isProbe, member, slot }: Attempt,
   outcome: Outcome.Outcome,
-  elapsed: number,
+  since: number,
   now: number,
   random: () => number
 ): void => {
-  if (member.departed) return
+  Load.record(self.load, slot, outcome, since, now)
+  if (member.departed || (Outcome.isHarmless(outcome) && !Load.isWatched(self.load, slot))) return
   switch (member.health._tag) {
     case "Ejected":
       return
     case "Probing":
-      return isProbe ? settleProbe(self, member, outcome, elapsed, now, random) : undefined
+      return isProbe ? settleProbe(self, member, outcome, now - since, now, random) : undefined
     case "Warming":
       if (now >= member.health.until) Roster.dispatch(self, member, { _tag: "Ticked", at: now })
   }

@@ -11,6 +11,8 @@ interface Group {
   /** The power of two that no weight of this group exceeds, and that each exceeds by half. */
   readonly bound: number
   readonly slots: Array<number>
+  /** How many of those are not at the place of their own number. */
+  strays: number
   total: number
   /** How many weigh less than `bound`. */
   lighter: number
@@ -33,8 +35,10 @@ export interface Candidates {
   /** Where round robin stands; negative before the first turn. */
   turn: number
   readonly groups: Array<Group>
-  /** All members, where each is drawn as often as any other. */
+  /** All members, where there are several and each is drawn as often as any other. */
   even: ReadonlyArray<number> | undefined
+  /** Whether each of those is at the place of its own number: where there are many, looking it up is much of a pick. */
+  isInOrder: boolean
   /** By slot: the weight, 0 for those that are not members. */
   readonly weights: Array<number>
   /** By slot: the place within its group. */
@@ -53,6 +57,7 @@ export const make = (): Candidates => ({
   turn: -1,
   groups: [],
   even: undefined,
+  isInOrder: false,
   weights: [],
   places: []
 })
@@ -78,13 +83,32 @@ export const add = (self: Candidates, slot: number, weight: number): void => {
   }
   const group = groupFor(self, weight)
   self.weights[slot] = weight
-  self.places[slot] = group.slots.push(slot) - 1
+  append(self, group, slot)
   group.total += weight
   group.lighter += Number(weight < group.bound)
   group.heaviest = Math.max(group.heaviest, weight)
   self.total += weight
   self.size++
-  self.even = evenMembers(self)
+  findEven(self)
+}
+
+/** Puts a slot at the place of its own number if there is one, and who was there likewise: the last of them at the end. */
+const append = (self: Candidates, group: Group, slot: number): void => {
+  const end = group.slots.length
+  let homeless = slot
+  while (homeless < end) {
+    const displaced = group.slots[homeless]
+    put(self, group, homeless, homeless)
+    homeless = displaced
+  }
+  put(self, group, homeless, end)
+}
+
+const put = (self: Candidates, group: Group, slot: number, place: number): void => {
+  if (place < group.slots.length) group.strays -= Number(group.slots[place] !== place)
+  group.strays += Number(slot !== place)
+  group.slots[place] = slot
+  self.places[slot] = place
 }
 
 /**
@@ -98,10 +122,8 @@ export const remove = (self: Candidates, slot: number): void => {
   const weight = self.weights[slot]
   const group = groupFor(self, weight)
   const last = group.slots.pop() ?? slot
-  if (last !== slot) {
-    group.slots[self.places[slot]] = last
-    self.places[last] = self.places[slot]
-  }
+  group.strays -= Number(last !== group.slots.length)
+  if (last !== slot) put(self, group, last, self.places[slot])
   self.weights[slot] = 0
   group.total -= weight
   group.lighter -= Number(weight < group.bound)
@@ -110,11 +132,14 @@ export const remove = (self: Candidates, slot: number): void => {
   // Subtraction leaves a rounding error behind; the few totals are as quickly added up again.
   self.total = 0
   for (const { total } of self.groups) self.total += total
-  self.even = evenMembers(self)
+  findEven(self)
 }
 
-const evenMembers = ({ groups }: Candidates): ReadonlyArray<number> | undefined =>
-  groups.length === 1 && groups[0].lighter === 0 ? groups[0].slots : undefined
+const findEven = (self: Candidates): void => {
+  const group = self.size > 1 && self.groups.length === 1 && self.groups[0].lighter === 0 ? self.groups[0] : undefined
+  self.even = group?.slots
+  self.isInOrder = group?.strays === 0
+}
 
 /**
  * Whether all members are drawn equally often.
@@ -212,7 +237,7 @@ const groupFor = (self: Candidates, weight: number): Group => {
   const bound = 2 ** Math.ceil(Math.log2(weight))
   const known = self.groups.find((group) => group.bound === bound)
   if (known !== undefined) return known
-  const group = { bound, slots: [], total: 0, lighter: 0, heaviest: 0, turn: -1, credit: 0 }
+  const group = { bound, slots: [], strays: 0, total: 0, lighter: 0, heaviest: 0, turn: -1, credit: 0 }
   self.groups.push(group)
   return group
 }

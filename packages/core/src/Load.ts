@@ -194,7 +194,7 @@ export const join = (self: Load, ownWeight: number, now: number, seed?: number):
 export const leave = (self: Load, slot: number): void => {
   weigh(self, slot, 0)
   mark(self, slot, gone, true)
-  if (requestsInFlight(self, slot) === 0) self.free.push(slot)
+  if (requestsInFlight(self, slot) === 0) release(self, slot)
 }
 
 /**
@@ -268,14 +268,18 @@ export const start = (self: Load, slot: number): void => {
  * @since 0.1.0
  */
 export const end = (self: Load, slot: number): void => {
+  const { hot } = self
   const base = slot * hotStride
   self.inFlight--
-  if (--self.hot[base + inFlight] === 0 && !isPlain(self, slot) && has(self, slot, gone)) self.free.push(slot)
+  if (--hot[base + inFlight] === 0 && hot[base + plainWeight] === 0) release(self, slot)
+}
+
+const release = (self: Load, slot: number): void => {
+  if (has(self, slot, gone)) self.free.push(slot)
 }
 
 /**
- * Takes note of how an attempt turned out after `elapsed` milliseconds, and says whether that is all: an answer of an
- * instance that `isPlain`.
+ * Takes note of how an attempt that began at `startedAt` turned out.
  *
  * Latency is an average over the last `memory` answers, or over the last `tau` where there were fewer. It was Finagle's
  * "Peak EWMA", up at once and down slowly, until the simulator showed that a peak measures how often an instance is
@@ -287,30 +291,39 @@ export const end = (self: Load, slot: number): void => {
  * @category combinators
  * @since 0.1.0
  */
-export const record = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): boolean => {
+export const record = (self: Load, slot: number, outcome: Outcome, startedAt: number, now: number): void => {
+  if (!recordPlain(self, slot, outcome, startedAt, now)) recordClosely(self, slot, outcome, now - startedAt, now)
+}
+
+/**
+ * The same for an answer of an instance that `isPlain`; else it says that there is more to it, and does nothing.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const recordPlain = (self: Load, slot: number, outcome: Outcome, startedAt: number, now: number): boolean => {
   const { hot, leastGain, perTau } = self
   const base = slot * hotStride
-  const answered = outcome._tag === "Succeeded"
-  if (answered) observe(self, base, now)
-  const gain = Math.max(1 - decay((now - hot[base + updatedAt]) * perTau), leastGain)
-  if (!answered || hot[base + plainWeight] === 0) {
-    recordClosely(self, slot, outcome, elapsed, now)
-    return false
-  }
-  hot[base + expected] += (elapsed - hot[base + expected]) * gain
-  hot[base + usual] += (Math.max(0, hot[base + inFlight] - 1) - hot[base + usual]) * gain
+  if (outcome._tag !== "Succeeded" || hot[base + plainWeight] === 0) return false
+  observe(self, base, now)
+  const learned = 1 - decay((now - hot[base + updatedAt]) * perTau)
+  const gain = learned > leastGain ? learned : leastGain
+  const others = hot[base + inFlight] - 1
+  hot[base + expected] += (now - startedAt - hot[base + expected]) * gain
+  hot[base + usual] += ((others > 0 ? others : 0) - hot[base + usual]) * gain
   hot[base + updatedAt] = now
   return true
 }
 
 const recordClosely = (self: Load, slot: number, outcome: Outcome, elapsed: number, now: number): void => {
   const { hot, options } = self
-  if (now - self.typicalAt > typicalFor) findTypical(self, now)
   const base = slot * hotStride
+  const answered = outcome._tag === "Succeeded"
+  if (answered) observe(self, base, now)
+  if (now - self.typicalAt > typicalFor) findTypical(self, now)
   const since = now - hot[base + updatedAt]
   const before = hot[base + expected]
   const kept = decay(since / tauOf(self, slot))
-  const answered = outcome._tag === "Succeeded"
   const after = answered
     ? averaged(self, slot, before, kept, elapsed)
     : Math.max(before * kept, learned(self, slot, outcome, latency(self, slot, now), elapsed))
@@ -509,8 +522,8 @@ export const warmth = (self: Load, slot: number, now: number): number => {
 export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * hotStride + expected] > 0
 
 /**
- * What it would cost to send one more request to `one` rather than to `other`, and the other way round: two cells that the
- * next comparison writes over.
+ * What it would cost to send one more request to `one` rather than to `other`, and the other way round, into `costs`: a
+ * pair of numbers that a call returns would be an object for every request.
  *
  * Where their latencies are the same within the noise, that is its `pressure` alone: latency is an estimate, while what
  * is in flight is known exactly. Else it is latency × (in flight + 1) / (usually in flight + 1), raised by failures and
@@ -524,7 +537,24 @@ export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * ho
  * @category getters
  * @since 0.1.0
  */
-export const compare = (self: Load, one: number, other: number, now: number): Float64Array => {
+export const compare = (self: Load, one: number, other: number, now: number, costs: Recent.Costs): void => {
+  if (comparePlain(self, one, other, now, costs)) return
+  const [latency, rivals] = expect(self, one, other, now)
+  const isTie = isSame(self, latency, rivals)
+  costs.costOfOne = isTie ? pressure(self, one, now) : costOf(self, one, latency, now)
+  costs.costOfOther = isTie ? pressure(self, other, now) : costOf(self, other, rivals, now)
+}
+
+/**
+ * The same where both are plain; else it says that they are not, and does nothing.
+ *
+ * It does not go on to look closely itself, because V8 inlines only so much into a pick, and what it inlined here while
+ * this client was cold would count for good.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const comparePlain = (self: Load, one: number, other: number, now: number, costs: Recent.Costs): boolean => {
   const { hot, inFlight: ofAll, jitter, perTau, tolerance, totalWeight } = self
   const first = one * hotStride
   const second = other * hotStride
@@ -532,37 +562,18 @@ export const compare = (self: Load, one: number, other: number, now: number): Fl
   const rivals = jitter + hot[second + expected] * decay((now - hot[second + updatedAt]) * perTau)
   const own = hot[first + plainWeight]
   const rivalsWeight = hot[second + plainWeight]
-  if (own === 0 || rivalsWeight === 0) return compareClosely(self, one, other, now)
+  if (own * rivalsWeight === 0) return false
   const busy = hot[first + inFlight] + 1
   const rivalsBusy = hot[second + inFlight] + 1
   if (latency <= rivals * tolerance && rivals <= latency * tolerance) {
-    costs[0] = (busy * totalWeight) / (ofAll * own + totalWeight)
-    costs[1] = (rivalsBusy * totalWeight) / (ofAll * rivalsWeight + totalWeight)
+    const perWeight = ofAll / totalWeight
+    costs.costOfOne = busy / (perWeight * own + 1)
+    costs.costOfOther = rivalsBusy / (perWeight * rivalsWeight + 1)
   } else {
-    costs[0] = (latency * busy) / (hot[first + usual] + 1)
-    costs[1] = (rivals * rivalsBusy) / (hot[second + usual] + 1)
+    costs.costOfOne = (latency * busy) / (hot[first + usual] + 1)
+    costs.costOfOther = (rivals * rivalsBusy) / (hot[second + usual] + 1)
   }
-  return costs
-}
-
-/**
- * The same where there is more to know of one of them. Two functions, because V8 inlines into each only so much, and what
- * it does not, costs more than what is computed.
- */
-const compareClosely = (self: Load, one: number, other: number, now: number): Float64Array => {
-  expect(self, one, other, now)
-  const isTie = isSame(self, costs[0], costs[1])
-  charge(self, one, 0, isTie, now)
-  charge(self, other, 1, isTie, now)
-  return costs
-}
-
-/** In cells, because each pair of numbers, and each number that a call returns, would be an object for every request. */
-const costs = new Float64Array(2)
-
-/** From the latency of one of two to its cost. */
-const charge = (self: Load, slot: number, side: number, isTie: boolean, now: number): void => {
-  costs[side] = isTie ? pressure(self, slot, now) : costOf(self, slot, costs[side], now)
+  return true
 }
 
 /**
@@ -593,19 +604,21 @@ const costOf = (self: Load, slot: number, ofAnswer: number, now: number): number
  * @since 0.1.0
  */
 export const isAlike = (self: Load, one: number, other: number, now: number): boolean => {
-  expect(self, one, other, now)
-  return isSame(self, costs[0], costs[1])
+  const [latency, rivals] = expect(self, one, other, now)
+  return isSame(self, latency, rivals)
 }
 
 const isSame = ({ tolerance }: Load, one: number, other: number): boolean =>
   one <= other * tolerance && other <= one * tolerance
 
-/** The latencies of two that are compared with each other, into the two cells. */
-const expect = (self: Load, one: number, other: number, now: number): void => {
+/** The latencies of two that are compared with each other. */
+const expect = (self: Load, one: number, other: number, now: number): readonly [one: number, other: number] => {
   const ofOne = projected(self, one, now)
   const ofOther = projected(self, other, now)
-  costs[0] = self.jitter + (ofOne > 0 ? ofOne : guess(self, ofOther, now))
-  costs[1] = self.jitter + (ofOther > 0 ? ofOther : guess(self, ofOne, now))
+  return [
+    self.jitter + (ofOne > 0 ? ofOne : guess(self, ofOther, now)),
+    self.jitter + (ofOther > 0 ? ofOther : guess(self, ofOne, now))
+  ]
 }
 
 /** The latency by now; not positive where it is not known. */

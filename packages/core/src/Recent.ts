@@ -1,8 +1,8 @@
 /**
  * The last choices of one service, and what was compared for them: what an explanation of the balancer shows.
  *
- * Numbers in one small typed array that is written round and round, because every request writes here. Instances are
- * slots of `Load`; what belongs to a slot that was given to another instance is forgotten.
+ * They are written round and round into the same few objects, because every request writes here. Instances are slots of
+ * `Load`; what belongs to a slot that was given to another instance is forgotten.
  */
 
 /**
@@ -12,9 +12,34 @@
  * @since 0.1.0
  */
 export interface Recent {
-  readonly cells: Float64Array
-  /** Where the cells of the choice begin that is about to be made. */
-  next: number
+  /** The choice that is about to be made. */
+  next: Noted
+}
+
+/**
+ * What it would have cost to choose one of two rather than the other, and the other way round.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Costs {
+  costOfOne: number
+  costOfOther: number
+}
+
+/**
+ * A choice as it is noted: which slot and when, and which two were compared.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Noted extends Costs {
+  at: number
+  slot: number
+  one: number
+  other: number
+  /** The one that is written over next. */
+  after: Noted
 }
 
 /**
@@ -30,21 +55,32 @@ export interface Choice {
   readonly compared: ReadonlyArray<{ readonly slot: number; readonly cost: number }>
 }
 
-/** So many are remembered, the one that is about to be made included; a power of two. */
+/** So many are remembered, the one that is about to be made included. */
 const length = 64
 
-const stride = 8
-const at = 0
-const chosen = 1
-const first = 2
-const firstCost = 3
-const second = 4
-const secondCost = 5
-
-/** In place of `first`: nothing was compared. */
+/** In place of `one`: nothing was compared. */
 const nobody = -1
-/** In place of a slot that was given to another instance. */
+/** In place of a slot that was given to another instance, or that nobody has been chosen for yet. */
 const forgotten = -2
+
+/** A class, because the last one has to come before the first. */
+class Nothing implements Noted {
+  at = NaN
+  slot = forgotten
+  one = nobody
+  costOfOne = NaN
+  other = nobody
+  costOfOther = NaN
+  after: Noted = this
+}
+
+/**
+ * Room for the costs of two that nobody wants to see.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const costs = (): Costs => new Nothing()
 
 /**
  * No choice yet.
@@ -52,19 +88,24 @@ const forgotten = -2
  * @category constructors
  * @since 0.1.0
  */
-export const make = (): Recent => ({ cells: new Float64Array(length * stride).fill(nobody), next: 0 })
+export const make = (): Recent => {
+  const last = new Nothing()
+  let next: Noted = last
+  for (let more = length - 1; more > 0; more--) next = Object.assign(new Nothing(), { after: next })
+  last.after = next
+  return { next }
+}
 
 /**
- * Notes what a policy compares for the choice that it is about to make, and what each of the two costs.
+ * Notes which two a policy compares for the choice that it is about to make; what each of them costs belongs there too.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const compared = ({ cells, next }: Recent, one: number, other: number, costs: Float64Array): void => {
-  cells[next + first] = one
-  cells[next + firstCost] = costs[0]
-  cells[next + second] = other
-  cells[next + secondCost] = costs[1]
+export const compared = ({ next }: Recent, one: number, other: number): Noted => {
+  next.one = one
+  next.other = other
+  return next
 }
 
 /**
@@ -73,8 +114,8 @@ export const compared = ({ cells, next }: Recent, one: number, other: number, co
  * @category combinators
  * @since 0.1.0
  */
-export const uncompared = ({ cells, next }: Recent): void => {
-  cells[next + first] = nobody
+export const uncompared = ({ next }: Recent): void => {
+  next.one = nobody
 }
 
 /**
@@ -84,11 +125,11 @@ export const uncompared = ({ cells, next }: Recent): void => {
  * @since 0.1.0
  */
 export const made = (self: Recent, slot: number, now: number): void => {
-  const { cells, next } = self
-  cells[next + at] = now
-  cells[next + chosen] = slot
-  self.next = (next + stride) & (length * stride - 1)
-  uncompared(self)
+  const { next } = self
+  next.at = now
+  next.slot = slot
+  next.after.one = nobody
+  self.next = next.after
 }
 
 /**
@@ -97,9 +138,11 @@ export const made = (self: Recent, slot: number, now: number): void => {
  * @category combinators
  * @since 0.1.0
  */
-export const forget = ({ cells }: Recent, slot: number): void => {
-  for (let base = 0; base < cells.length; base += stride) {
-    for (const cell of [chosen, first, second]) if (cells[base + cell] === slot) cells[base + cell] = forgotten
+export const forget = (self: Recent, slot: number): void => {
+  for (const noted of all(self)) {
+    if (noted.slot === slot) noted.slot = forgotten
+    if (noted.one === slot) noted.one = forgotten
+    if (noted.other === slot) noted.other = forgotten
   }
 }
 
@@ -109,13 +152,23 @@ export const forget = ({ cells }: Recent, slot: number): void => {
  * @category getters
  * @since 0.1.0
  */
-export const list = ({ cells, next }: Recent): ReadonlyArray<Choice> =>
-  Array.from({ length: length - 1 }, (_, age) => (next - (age + 1) * stride) & (length * stride - 1))
-    .filter((base) => cells[base + chosen] >= 0)
-    .map((base) => ({
-      at: cells[base + at],
-      slot: cells[base + chosen],
-      compared: (cells[base + first] === nobody ? [] : [first, second])
-        .filter((cell) => cells[base + cell] >= 0)
-        .map((cell) => ({ slot: cells[base + cell], cost: cells[base + cell + 1] }))
+export const list = (self: Recent): ReadonlyArray<Choice> =>
+  all(self)
+    .slice(1)
+    .toReversed()
+    .filter(({ slot }) => slot !== forgotten)
+    .map(({ at, costOfOne, costOfOther, one, other, slot }) => ({
+      at,
+      slot,
+      compared: [
+        { slot: one, cost: costOfOne },
+        { slot: other, cost: costOfOther }
+      ].filter(({ slot }) => one !== nobody && slot !== forgotten)
     }))
+
+/** The one that is about to be made, then all others, the oldest first. */
+const all = ({ next }: Recent): ReadonlyArray<Noted> => {
+  const found = [next]
+  for (let noted = next.after; noted !== next; noted = noted.after) found.push(noted)
+  return found
+}

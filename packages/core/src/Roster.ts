@@ -117,6 +117,8 @@ export interface Roster {
   readonly ejected: Candidates.Candidates
   /** Draining or without weight: used when there is nothing else. */
   readonly reserve: Candidates.Candidates
+  /** Whom a request may choose from; undefined where each request chooses a zone first. */
+  from: Candidates.Candidates | undefined
   panic: boolean
   /** When the next probe may be sent; for requests that cannot be sent again, later. */
   probeAt: number
@@ -134,24 +136,28 @@ export interface Roster {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options, emit: (event: Event) => void): Roster => ({
-  options,
-  load: Load.make(options.load),
-  members: new Map(),
-  snapshot: Snapshot.empty,
-  loaded: false,
-  inUse: Candidates.make(),
-  zones: Zones.make(options.zones),
-  ejected: Candidates.make(),
-  reserve: Candidates.make(),
-  panic: false,
-  probeAt: Infinity,
-  lateProbeAt: Infinity,
-  bySlot: [],
-  byAddress: new Map(),
-  step: Health.step(options.health),
-  emit
-})
+export const make = (options: Options, emit: (event: Event) => void): Roster => {
+  const inUse = Candidates.make()
+  return {
+    options,
+    load: Load.make(options.load),
+    members: new Map(),
+    snapshot: Snapshot.empty,
+    loaded: false,
+    inUse,
+    zones: Zones.make(options.zones),
+    ejected: Candidates.make(),
+    reserve: Candidates.make(),
+    from: inUse,
+    panic: false,
+    probeAt: Infinity,
+    lateProbeAt: Infinity,
+    bySlot: [],
+    byAddress: new Map(),
+    step: Health.step(options.health),
+    emit
+  }
+}
 
 /**
  * How many instances a pick could choose from, the last resort included.
@@ -323,7 +329,7 @@ const displace = (self: Roster, { slot }: Member): void => {
  */
 export const total = (self: Roster): number => self.inUse.size + (self.panic ? 0 : self.ejected.size)
 
-/** Uses the ejected ones as well while too few others are left, and finds out when the next probe is due. */
+/** Uses the ejected ones as well while too few others are left, and finds out whom to choose from and when to probe. */
 const balance = (self: Roster): void => {
   const panic = Health.isPanic(self.options.health, total(self), self.ejected.size)
   self.probeAt = Infinity
@@ -337,6 +343,8 @@ const balance = (self: Roster): void => {
     if (!panic && self.panic) spare(self, slot)
   }
   self.panic = panic
+  self.from =
+    self.inUse.size === 0 ? lastResort(self) : Zones.isDivided(self.zones, self.inUse) ? undefined : self.inUse
 }
 
 /**

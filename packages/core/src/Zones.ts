@@ -119,6 +119,15 @@ export const remove = (self: Zones, slot: number): void => {
 }
 
 /**
+ * Whether zones count.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const isDivided = ({ options, zones }: Zones, all: Candidates.Candidates): boolean =>
+  options.own !== undefined && all.size >= options.minimumSize && zones.size >= 2
+
+/**
  * Whom a request may choose from: the instances of one zone, or `all` where zones do not count. Requests with the same
  * `key` go to the same zone; `random` is drawn from only where there is a choice of zones.
  *
@@ -131,17 +140,8 @@ export const choose = (
   random: () => number,
   key?: string | undefined
 ): Candidates.Candidates => {
-  const { minimumSize, own } = self.options
-  return own === undefined || all.size < minimumSize || self.zones.size < 2 ? all : divided(self, own, all, random, key)
-}
-
-const divided = (
-  self: Zones,
-  own: string,
-  all: Candidates.Candidates,
-  random: () => number,
-  key: string | undefined
-): Candidates.Candidates => {
+  const { own } = self.options
+  if (own === undefined || !isDivided(self, all)) return all
   self.division ??= divide(self, own)
   const division = self.division
   if (division.length === 0) return all

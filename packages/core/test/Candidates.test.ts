@@ -92,5 +92,20 @@ describe("Candidates", () => {
     const around = Array.from({ length: candidates.size }, (_, index) => Candidates.at(candidates, index))
     assert.deepStrictEqual(around.toSorted(ascending), [...model.keys()].toSorted(ascending))
     for (const slot of [0, 1, 2, 3, 4, 5]) assert.strictEqual(Candidates.has(candidates, slot), model.has(slot))
+    const { even, isInOrder } = candidates
+    assert.strictEqual(isInOrder, even !== undefined && even.every((slot, place) => slot === place))
+    for (const { slots, strays } of candidates.groups) {
+      assert.strictEqual(strays, slots.filter((slot, place) => slot !== place).length)
+      slots.forEach((slot, place) => assert.strictEqual(candidates.places[slot], place))
+    }
+  })
+
+  it.prop("has all in order again once all are back, in whatever order", [Schema.Array(Schema.Int)], ([numbers]) => {
+    const candidates = of([1, 1, 1, 1, 1, 1, 1, 1])
+    const gone = new Set(numbers.map((number) => Math.abs(number) % 8))
+    for (const slot of Array.from(gone).toSorted(ascending)) Candidates.remove(candidates, slot)
+    for (const slot of gone) Candidates.add(candidates, slot, 1)
+    assert.isTrue(candidates.isInOrder)
+    assert.deepStrictEqual(candidates.even, [0, 1, 2, 3, 4, 5, 6, 7])
   })
 })

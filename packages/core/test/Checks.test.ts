@@ -3,6 +3,7 @@ import { Attempt, Checks, Load, Outcome, Roster, Snapshot } from "@muster/core"
 import { id } from "./fixtures/arbitrary.ts"
 import { defaults, endpoint, epoch } from "./fixtures/instances.ts"
 import { seeded } from "./fixtures/seeded.ts"
+import { record } from "./fixtures/measured.ts"
 
 const silence = 10_000
 
@@ -27,7 +28,7 @@ const setUp = () => {
   }
   /** Takes an instance out. */
   const eject = (name: string, now: number) => {
-    Load.record(roster.load, member(name).slot, Outcome.refused, 1, now)
+    record(roster.load, member(name).slot, Outcome.refused, 1, now)
     check(name, Outcome.refused, now)
   }
   return { roster, random, member, due, check, eject }
@@ -39,7 +40,7 @@ describe("Checks", () => {
     assert.strictEqual(due(9999), "")
     assert.strictEqual(due(10_000), "abc")
     Load.start(roster.load, member("a").slot)
-    Load.record(roster.load, member("b").slot, Outcome.succeeded, 20, 9000)
+    record(roster.load, member("b").slot, Outcome.succeeded, 20, 9000)
     assert.strictEqual(due(10_000), "c")
   })
 

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Load, Outcome } from "@muster/core"
 import { cold, defaults } from "./fixtures/instances.ts"
 import { seeded } from "./fixtures/seeded.ts"
+import { cost, record } from "./fixtures/measured.ts"
 
 const fresh = (instances = 1) => {
   const load = Load.make(defaults.load)
@@ -10,24 +11,21 @@ const fresh = (instances = 1) => {
 
 /** Makes the latency of an instance known: it answers in so many milliseconds, again and again. */
 const known = (load: Load.Load, slot: number, latency: number, now = 0) => {
-  for (let answer = 0; answer < 5; answer++) Load.record(load, slot, Outcome.succeeded, latency, now)
+  for (let answer = 0; answer < 5; answer++) record(load, slot, Outcome.succeeded, latency, now)
 }
 
 const close = (actual: number, expected: number, within = 1e-3) => assert.approximately(actual, expected, within)
-
-/** What `slot` costs beside `rival`. */
-const cost = (...[load, slot, rival, now]: Parameters<typeof Load.compare>) => Load.compare(load, slot, rival, now)[0]
 
 describe("Load", () => {
   it("averages the latency over the last answers, the first ones counting for more", () => {
     const { load, slots } = fresh()
     known(load, slots[0], 20)
-    Load.record(load, slots[0], Outcome.succeeded, 52, 0)
+    record(load, slots[0], Outcome.succeeded, 52, 0)
     close(Load.latency(load, slots[0], 0), 20 + 32 / 8)
-    for (let answer = 0; answer < 500; answer++) Load.record(load, slots[0], Outcome.succeeded, 20, 0)
-    Load.record(load, slots[0], Outcome.succeeded, 52, 0)
+    for (let answer = 0; answer < 500; answer++) record(load, slots[0], Outcome.succeeded, 20, 0)
+    record(load, slots[0], Outcome.succeeded, 52, 0)
     close(Load.latency(load, slots[0], 0), 21)
-    Load.record(load, slots[0], Outcome.succeeded, 121, 20_000)
+    record(load, slots[0], Outcome.succeeded, 121, 20_000)
     close(Load.latency(load, slots[0], 20_000), 121 - 100 * Math.exp(-1))
   })
 
@@ -35,12 +33,12 @@ describe("Load", () => {
     const load = Load.make(cold.load)
     const [one, other] = [Load.join(load, 1, 0), Load.join(load, 1, 0)]
     for (let answer = 0; answer < 3; answer++) {
-      Load.record(load, one, Outcome.succeeded, 120, 0)
-      Load.record(load, other, Outcome.succeeded, 30, 0)
+      record(load, one, Outcome.succeeded, 120, 0)
+      record(load, other, Outcome.succeeded, 30, 0)
     }
     assert.isFalse(Load.isKnown(load, one))
     assert.isTrue(Load.isAlike(load, one, other, 0))
-    for (let answer = 0; answer < 5; answer++) Load.record(load, one, Outcome.succeeded, 20, 0)
+    for (let answer = 0; answer < 5; answer++) record(load, one, Outcome.succeeded, 20, 0)
     close(Load.latency(load, one, 0), 20)
   })
 
@@ -48,20 +46,20 @@ describe("Load", () => {
     const load = Load.make(cold.load)
     const [one, other] = [Load.join(load, 1, 0), Load.join(load, 1, 0)]
     Load.pardon(load, one, 120, 0)
-    for (let answer = 0; answer < 6; answer++) Load.record(load, other, Outcome.succeeded, 30, 0)
-    for (let answer = 0; answer < 2; answer++) Load.record(load, one, Outcome.succeeded, 20, 0)
+    for (let answer = 0; answer < 6; answer++) record(load, other, Outcome.succeeded, 30, 0)
+    for (let answer = 0; answer < 2; answer++) record(load, one, Outcome.succeeded, 20, 0)
     close(Load.latency(load, one, 0), 20)
   })
 
   it("does not take one slow answer for a slow instance, nor a lucky first one for a fast one", () => {
     const { load, slots } = fresh(2)
-    for (let answer = 0; answer < 100; answer++) Load.record(load, slots[0], Outcome.succeeded, 20, 0)
-    for (const answer of [1, 20]) Load.record(load, slots[1], Outcome.succeeded, answer, 0)
+    for (let answer = 0; answer < 100; answer++) record(load, slots[0], Outcome.succeeded, 20, 0)
+    for (const answer of [1, 20]) record(load, slots[1], Outcome.succeeded, answer, 0)
     assert.isTrue(Load.isAlike(load, slots[0], slots[1], 0))
-    for (let answer = 0; answer < 100; answer++) Load.record(load, slots[1], Outcome.succeeded, 20, 0)
-    Load.record(load, slots[0], Outcome.succeeded, 400, 0)
+    for (let answer = 0; answer < 100; answer++) record(load, slots[1], Outcome.succeeded, 20, 0)
+    record(load, slots[0], Outcome.succeeded, 400, 0)
     assert.isTrue(Load.isAlike(load, slots[0], slots[1], 0))
-    Load.record(load, slots[0], Outcome.succeeded, 400, 0)
+    record(load, slots[0], Outcome.succeeded, 400, 0)
     assert.isFalse(Load.isAlike(load, slots[0], slots[1], 0))
   })
 
@@ -69,7 +67,7 @@ describe("Load", () => {
     const { load, slots } = fresh(2)
     known(load, slots[1], 200)
     for (let request = 0; request < 8; request++) Load.start(load, slots[0])
-    for (let answer = 0; answer < 200; answer++) Load.record(load, slots[0], Outcome.succeeded, 20, 0)
+    for (let answer = 0; answer < 200; answer++) record(load, slots[0], Outcome.succeeded, 20, 0)
     const [fast, slow] = slots.map((slot, index) => cost(load, slot, slots[1 - index], 0))
     close(fast, ((20 + 5) * 9) / 8, 0.2)
     close(slow, 200 + 5, 0.1)
@@ -81,16 +79,16 @@ describe("Load", () => {
     const { load, slots } = fresh(3)
     const [busy, young, old] = slots
     known(load, young, 100)
-    for (let answer = 0; answer < 40; answer++) Load.record(load, old, Outcome.succeeded, 100, 0)
+    for (let answer = 0; answer < 40; answer++) record(load, old, Outcome.succeeded, 100, 0)
     close(Load.latency(load, young, 20_000), 100 * Math.exp(-1))
-    for (let answer = 0; answer < 4955; answer++) Load.record(load, busy, Outcome.succeeded, 20, 0)
+    for (let answer = 0; answer < 4955; answer++) record(load, busy, Outcome.succeeded, 20, 0)
     // 5 000 requests in a window of 30 s: 700 of them take 4.2 s.
     close(Load.latency(load, young, 4200), 100 * Math.exp(-1))
-    for (let answer = 0; answer < 50_000; answer++) Load.record(load, busy, Outcome.succeeded, 20, 0)
+    for (let answer = 0; answer < 50_000; answer++) record(load, busy, Outcome.succeeded, 20, 0)
     const fewerAnswers = (5 / 32) * 20_000
     close(Load.latency(load, young, fewerAnswers), 100 * Math.exp(-1))
     close(Load.latency(load, old, 20_000), 100 * Math.exp(-1))
-    Load.record(load, young, Outcome.interrupted, 200, 0)
+    record(load, young, Outcome.interrupted, 200, 0)
     close(Load.latency(load, young, 20_000), 200 * Math.exp(-1))
   })
 
@@ -105,10 +103,10 @@ describe("Load", () => {
   it("knows a latency after two answers, and expects of the others the median of what it knows, or 30 ms", () => {
     const { load, slots } = fresh(4)
     close(Load.latency(load, slots[0], 0), 30)
-    Load.record(load, slots[0], Outcome.succeeded, 7, 0)
+    record(load, slots[0], Outcome.succeeded, 7, 0)
     assert.isFalse(Load.isKnown(load, slots[0]))
     close(Load.latency(load, slots[0], 0), 30)
-    Load.record(load, slots[0], Outcome.succeeded, 3, 0)
+    record(load, slots[0], Outcome.succeeded, 3, 0)
     assert.isTrue(Load.isKnown(load, slots[0]))
     close(Load.latency(load, slots[0], 0), 5)
     close(Load.latency(load, slots[3], 0), 5)
@@ -123,9 +121,9 @@ describe("Load", () => {
     const { load, slots } = fresh()
     known(load, slots[0], 20)
     const before = cost(load, slots[0], slots[0], 0)
-    Load.record(load, slots[0], Outcome.failed, 1, 0)
+    record(load, slots[0], Outcome.failed, 1, 0)
     assert.isAbove(cost(load, slots[0], slots[0], 0), before)
-    Load.record(load, slots[0], Outcome.failed, 2000, 0)
+    record(load, slots[0], Outcome.failed, 2000, 0)
     close(Load.latency(load, slots[0], 0), 2000)
   })
 
@@ -135,7 +133,7 @@ describe("Load", () => {
     let sum = 0
     let last = 0
     for (let request = 1; request <= 600_000; request++) {
-      Load.record(load, slots[0], random() < 0.01 ? Outcome.failed : Outcome.succeeded, 20, request)
+      record(load, slots[0], random() < 0.01 ? Outcome.failed : Outcome.succeeded, 20, request)
       if (request <= 500_000) continue
       sum += Load.failureRate(load, slots[0], request)
       last = request
@@ -149,7 +147,7 @@ describe("Load", () => {
   it("is mild to a single failure and severe to a streak", () => {
     const { load, slots } = fresh()
     const pressures = [1, 2, 3, 4].map((at) => {
-      Load.record(load, slots[0], Outcome.failed, 1, at)
+      record(load, slots[0], Outcome.failed, 1, at)
       return Load.pressure(load, slots[0], at)
     })
     assert.isBelow(pressures[0], 2)
@@ -157,29 +155,29 @@ describe("Load", () => {
     assert.isAbove(pressures[2], 30)
     assert.isAbove(pressures[3], 4000)
     assert.strictEqual(Load.evidence(load, slots[0]).streak, 4)
-    Load.record(load, slots[0], Outcome.succeeded, 1, 5)
+    record(load, slots[0], Outcome.succeeded, 1, 5)
     assert.strictEqual(Load.evidence(load, slots[0]).streak, 0)
   })
 
   it("honours a push-back until it is over, but not for longer than 30 s, and takes it for no failure in a row", () => {
     const { load, slots } = fresh()
-    Load.record(load, slots[0], { _tag: "PushedBack", retryAfter: 2000 }, 1, 0)
+    record(load, slots[0], { _tag: "PushedBack", retryAfter: 2000 }, 1, 0)
     assert.isTrue(Load.isPushedBack(load, slots[0], 1999))
     assert.isAbove(Load.pressure(load, slots[0], 1999), 1000)
     assert.isFalse(Load.isPushedBack(load, slots[0], 2000))
     assert.isBelow(Load.pressure(load, slots[0], 2000), 1.5)
     assert.strictEqual(Load.evidence(load, slots[0]).streak, 0)
     assert.strictEqual(Load.evidence(load, slots[0]).requests, 0)
-    Load.record(load, slots[0], { _tag: "PushedBack", retryAfter: 3_600_000 }, 1, 2000)
+    record(load, slots[0], { _tag: "PushedBack", retryAfter: 3_600_000 }, 1, 2000)
     assert.isFalse(Load.isPushedBack(load, slots[0], 32_000))
   })
 
   it("F-c1: takes an interruption for the time that was spent, if that is above the estimate, and never for a failure", () => {
     const { load, slots } = fresh()
     known(load, slots[0], 20)
-    Load.record(load, slots[0], Outcome.interrupted, 5, 0)
+    record(load, slots[0], Outcome.interrupted, 5, 0)
     close(Load.latency(load, slots[0], 0), 20)
-    Load.record(load, slots[0], Outcome.interrupted, 500, 0)
+    record(load, slots[0], Outcome.interrupted, 500, 0)
     close(Load.latency(load, slots[0], 0), 500)
     assert.strictEqual(Load.failureRate(load, slots[0], 0), 0)
     assert.strictEqual(Load.evidence(load, slots[0]).streak, 0)
@@ -189,12 +187,12 @@ describe("Load", () => {
   it("doubts an instance more with every caller that gives up without an answer between, up to 16 times", () => {
     const { load, slots } = fresh()
     const seen = [1, 2, 3, 4, 5, 6].map(() => {
-      Load.record(load, slots[0], Outcome.interrupted, 100, 0)
+      record(load, slots[0], Outcome.interrupted, 100, 0)
       return Math.round(Load.latency(load, slots[0], 0))
     })
     assert.deepStrictEqual(seen, [100, 200, 400, 800, 1600, 1600])
-    Load.record(load, slots[0], Outcome.succeeded, 20, 200_000)
-    Load.record(load, slots[0], Outcome.interrupted, 100, 200_000)
+    record(load, slots[0], Outcome.succeeded, 20, 200_000)
+    record(load, slots[0], Outcome.interrupted, 100, 200_000)
     close(Load.latency(load, slots[0], 200_000), 100)
   })
 
@@ -212,7 +210,7 @@ describe("Load", () => {
   it("does not give a slot away while requests of the instance that left are in flight, and gives it away clean", () => {
     const { load, slots } = fresh(1)
     Load.start(load, slots[0])
-    Load.record(load, slots[0], Outcome.failed, 2000, 0)
+    record(load, slots[0], Outcome.failed, 2000, 0)
     Load.leave(load, slots[0])
     assert.notStrictEqual(Load.join(load, 1, 0), slots[0])
     Load.end(load, slots[0])
@@ -225,10 +223,10 @@ describe("Load", () => {
 
   it("forgives an instance that proved to be well", () => {
     const { load, slots } = fresh()
-    for (let request = 0; request < 5; request++) Load.record(load, slots[0], Outcome.failed, 2000, 0)
+    for (let request = 0; request < 5; request++) record(load, slots[0], Outcome.failed, 2000, 0)
     Load.pardon(load, slots[0], 20, 0)
     assert.isFalse(Load.isKnown(load, slots[0]))
-    Load.record(load, slots[0], Outcome.succeeded, 40, 0)
+    record(load, slots[0], Outcome.succeeded, 40, 0)
     close(Load.latency(load, slots[0], 0), 30)
     assert.strictEqual(Load.failureRate(load, slots[0], 0), 0)
     assert.strictEqual(Load.evidence(load, slots[0]).successRate, 1)
@@ -237,8 +235,8 @@ describe("Load", () => {
   it("knows how the others fare", () => {
     const { load, slots } = fresh(2)
     for (let request = 0; request < 10; request++) {
-      Load.record(load, slots[0], Outcome.failed, 20, 0)
-      Load.record(load, slots[1], request < 5 ? Outcome.failed : Outcome.succeeded, 20, 0)
+      record(load, slots[0], Outcome.failed, 20, 0)
+      record(load, slots[1], request < 5 ? Outcome.failed : Outcome.succeeded, 20, 0)
     }
     close(Load.evidence(load, slots[0]).successRateOfOthers, 0.5)
     close(Load.evidence(load, slots[1]).successRateOfOthers, 0)

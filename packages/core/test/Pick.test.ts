@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Candidates, Load, LoadReport, Outcome, Pick } from "@muster/core"
 import { defaults } from "./fixtures/instances.ts"
 import { seeded } from "./fixtures/seeded.ts"
+import { record } from "./fixtures/measured.ts"
 
 const setUp = (weights: ReadonlyArray<number>) => {
   const load = Load.make(defaults.load)
@@ -13,7 +14,7 @@ const setUp = (weights: ReadonlyArray<number>) => {
 /** Makes the latencies of the instances known, in order. */
 const known = (load: Load.Load, ...latencies: ReadonlyArray<number>) => {
   for (const [slot, latency] of latencies.entries()) {
-    for (let answer = 0; answer < 5; answer++) Load.record(load, slot, Outcome.succeeded, latency, 0)
+    for (let answer = 0; answer < 5; answer++) record(load, slot, Outcome.succeeded, latency, 0)
   }
 }
 
@@ -76,9 +77,9 @@ describe("Pick", () => {
   it("p2c does not hold the latency of an instance that hardly answered yet against it, or for it", () => {
     const pair = setUp([1, 1])
     known(pair.load, 20)
-    Load.record(pair.load, 1, Outcome.succeeded, 200, 0)
+    record(pair.load, 1, Outcome.succeeded, 200, 0)
     assert.approximately(shares(Pick.p2c, pair)[1], 0.5, 0.02)
-    Load.record(pair.load, 1, Outcome.succeeded, 200, 0)
+    record(pair.load, 1, Outcome.succeeded, 200, 0)
     assert.strictEqual(shares(Pick.p2c, pair)[1], 0)
   })
 
@@ -93,7 +94,7 @@ describe("Pick", () => {
 
   it("p2c leaves a heavy one that fails alone, though it is often drawn twice", () => {
     const uneven = setUp([100, 1, 1])
-    for (let failure = 0; failure < 4; failure++) Load.record(uneven.load, 0, Outcome.failed, 1, 0)
+    for (let failure = 0; failure < 4; failure++) record(uneven.load, 0, Outcome.failed, 1, 0)
     assert.strictEqual(shares(Pick.p2c, uneven)[0], 0)
   })
 
@@ -135,11 +136,11 @@ describe("Pick", () => {
   it("does not send the requests that a cold instance is spared to a broken one", () => {
     const three = setUp([1, 1, 1])
     Load.warm(three.load, 2, 0, 10_000, 0.1)
-    for (let failure = 0; failure < 4; failure++) Load.record(three.load, 0, Outcome.failed, 1, 0)
+    for (let failure = 0; failure < 4; failure++) record(three.load, 0, Outcome.failed, 1, 0)
     assert.isBelow(shares(Pick.p2c, three)[0], 0.001)
     const pair = setUp([1, 1])
     Load.warm(pair.load, 1, 0, 10_000, 0.1)
-    for (let failure = 0; failure < 4; failure++) Load.record(pair.load, 0, Outcome.failed, 1, 0)
+    for (let failure = 0; failure < 4; failure++) record(pair.load, 0, Outcome.failed, 1, 0)
     assert.strictEqual(shares(Pick.p2c, pair)[0], 0)
   })
 
@@ -309,7 +310,7 @@ describe("Pick", () => {
   it("hotCold takes the least busy where all are hot, and counts its own requests since the report", () => {
     const pair = setUp([1, 1])
     reports(pair.load, [1, 20], [1, 20])
-    Load.record(pair.load, 0, { _tag: "PushedBack", retryAfter: 5000 }, 1, 5)
+    record(pair.load, 0, { _tag: "PushedBack", retryAfter: 5000 }, 1, 5)
     assert.deepStrictEqual(shares(Pick.hotCold, pair, { now: 10 }), [0, 1])
 
     const busy = setUp([1, 1])

@@ -4,6 +4,7 @@ import { Attempt, type Change, type Endpoint, Health, Load, Outcome, Roster, Sna
 import { delta, id, Move } from "./fixtures/arbitrary.ts"
 import { defaults, endpoint, epoch } from "./fixtures/instances.ts"
 import { seeded } from "./fixtures/seeded.ts"
+import { record } from "./fixtures/measured.ts"
 
 /** A roster, a clock and a list that the test moves. */
 const setUp = (...endpoints: ReadonlyArray<Endpoint.Endpoint>) => setUpWith(defaults, ...endpoints)
@@ -395,20 +396,20 @@ describe("Roster", () => {
     const options = { ...defaults, zones: { ...defaults.zones, own: "a", minimumSize: 6 } }
     const world = setUpWith(options, ...six.map((name, n) => endpoint(name, { port: 1 + n, zone: name[0] })))
     assert.strictEqual(world.picked(), "a0a1a2")
-    const record = (name: string, outcome: Outcome.Outcome) => {
+    const answer = (name: string, outcome: Outcome.Outcome) => {
       const slot = world.roster.members.get(id(name))?.slot ?? Number.NaN
-      for (let answer = 0; answer < 6; answer++) Load.record(world.roster.load, slot, outcome, 1, world.world.now)
+      for (let n = 0; n < 6; n++) record(world.roster.load, slot, outcome, 1, world.world.now)
     }
-    for (const name of ["a0", "a1"]) record(name, { _tag: "PushedBack", retryAfter: 30_000 })
+    for (const name of ["a0", "a1"]) answer(name, { _tag: "PushedBack", retryAfter: 30_000 })
     assert.strictEqual(world.picked(), "a2")
-    record("a2", { _tag: "PushedBack", retryAfter: 30_000 })
+    answer("a2", { _tag: "PushedBack", retryAfter: 30_000 })
     assert.strictEqual(world.picked(), "b0b1b2")
     assert.strictEqual(world.roster.inUse.size, 6, "those that stepped aside are back")
     world.world.now += 30_001
     assert.strictEqual(world.picked(), "a0a1a2")
 
-    for (const name of ["a0", "a1"]) record(name, { _tag: "PushedBack", retryAfter: 30_000 })
-    record("a2", Outcome.failed)
+    for (const name of ["a0", "a1"]) answer(name, { _tag: "PushedBack", retryAfter: 30_000 })
+    answer("a2", Outcome.failed)
     assert.strictEqual(world.picked(), "b0b1b2")
   })
 
@@ -418,7 +419,7 @@ describe("Roster", () => {
     for (const { id, slot } of world.roster.members.values()) {
       if (id === "d") continue
       const outcome: Outcome.Outcome = id === "b" ? Outcome.failed : { _tag: "PushedBack", retryAfter: 5000 }
-      for (let answer = 0; answer < 6; answer++) Load.record(world.roster.load, slot, outcome, 1, world.world.now)
+      for (let answer = 0; answer < 6; answer++) record(world.roster.load, slot, outcome, 1, world.world.now)
     }
     assert.strictEqual(world.picked(), "ac")
   })

@@ -3,18 +3,22 @@
  */
 import * as Candidates from "../Candidates.ts"
 import * as Load from "../Load.ts"
+import * as Recent from "../Recent.ts"
 
-/** What it costs to choose one rather than the other, and the other way round: two cells, as `Load.compare` leaves them. */
-export type Compare = (load: Load.Load, one: number, other: number, now: number) => Float64Array
+/** What it costs to choose one rather than the other, and the other way round, into two cells: see `Load.compare`. */
+export type Compare = (load: Load.Load, one: number, other: number, now: number, costs: Recent.Costs) => void
+
+/** The same where there is nothing else to know of either; says whether that is so. */
+export type ComparePlain = (...parameters: Parameters<Compare>) => boolean
 
 /** Busy and broken, whatever the latency. */
-export const pressures: Compare = (load, one, other, now) => {
-  costs[0] = Load.pressure(load, one, now)
-  costs[1] = Load.pressure(load, other, now)
-  return costs
+export const pressures: ComparePlain = (load, one, other, now, costs) => {
+  costs.costOfOne = Load.pressure(load, one, now)
+  costs.costOfOther = Load.pressure(load, other, now)
+  return Load.isPlain(load, one) && Load.isPlain(load, other)
 }
 
-const costs = new Float64Array(2)
+const costs = Recent.costs()
 
 /** Whether an instance asked to be left alone, or most of its latest answers were failures. */
 export const isUnwell = (load: Load.Load, slot: number, now: number): boolean =>
@@ -38,12 +42,12 @@ export const spare = (
   let substitute = other
   for (let more = Math.min(substitutes, candidates.size - 2); more > 0; more--) {
     const another = Candidates.drawOther(candidates, choice, random)
-    const costs = compare(load, another, substitute, now)
-    if (costs[0] < costs[1]) substitute = another
+    compare(load, another, substitute, now, costs)
+    if (costs.costOfOne < costs.costOfOther) substitute = another
   }
   if (isWell) return whileCold(compare, choice, substitute, load, now, random)
-  const costs = compare(load, substitute, choice, now)
-  return costs[0] < costs[1] ? substitute : choice
+  compare(load, substitute, choice, now, costs)
+  return costs.costOfOne < costs.costOfOther ? substitute : choice
 }
 
 const substitutes = 3
@@ -59,8 +63,8 @@ const whileCold = (
 ): number => {
   const warmth = Load.warmth(load, choice, now) / Load.warmth(load, substitute, now)
   if (random() < warmth) return choice
-  const costs = compare(load, choice, substitute, now)
-  return costs[1] * warmth > costs[0] ? choice : substitute
+  compare(load, choice, substitute, now, costs)
+  return costs.costOfOther * warmth > costs.costOfOne ? choice : substitute
 }
 
 /** The same for a choice that was made without a look at load. */

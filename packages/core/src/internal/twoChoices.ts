@@ -4,27 +4,41 @@
 import * as Candidates from "../Candidates.ts"
 import * as Load from "../Load.ts"
 import * as Recent from "../Recent.ts"
-import { type Compare, spare } from "./standIn.ts"
+import type { Policy } from "../Pick.ts"
+import { type Compare, type ComparePlain, spare } from "./standIn.ts"
 
-export const twoChoices = (
+/** `comparePlain` does the same as `compare` where both are plain, and else says that they are not. */
+export const twoChoices =
+  (compare: Compare, comparePlain: ComparePlain): Policy =>
+  (candidates, load, now, random) => {
+    const { even, isInOrder, size } = candidates
+    if (even === undefined) return uneven(compare, candidates, load, now, random)
+    const place = (random() * size) | 0
+    const other = (random() * (size - 1)) | 0
+    // Added, because half of the branches would be foreseen wrongly.
+    const elsewhere = other + Number(other >= place)
+    const first = isInOrder ? place : even[place]
+    const second = isInOrder ? elsewhere : even[elsewhere]
+    const costs = Recent.compared(load.recent, first, second)
+    if (comparePlain(load, first, second, now, costs)) return costs.costOfOther < costs.costOfOne ? second : first
+    return closely(compare, first, second, candidates, load, now, random)
+  }
+
+const closely = (
   compare: Compare,
+  one: number,
+  other: number,
   candidates: Candidates.Candidates,
   load: Load.Load,
   now: number,
-  random: () => number
+  random: () => number,
+  threshold = 1
 ): number => {
-  const { even, size } = candidates
-  if (even === undefined || size === 1) return uneven(compare, candidates, load, now, random)
-  const place = (random() * size) | 0
-  const other = (random() * (size - 1)) | 0
-  const first = even[place]
-  // Added, because half of the branches would be foreseen wrongly.
-  const second = even[other + Number(other >= place)]
-  const costs = compare(load, first, second, now)
-  Recent.compared(load.recent, first, second, costs)
-  const winner = costs[1] < costs[0] ? second : first
-  if (Load.isPlain(load, winner)) return winner
-  return spare(compare, winner, first + second - winner, candidates, load, now, random)
+  const costs = Recent.compared(load.recent, one, other)
+  compare(load, one, other, now, costs)
+  return costs.costOfOther * threshold < costs.costOfOne
+    ? spare(compare, other, one, candidates, load, now, random)
+    : spare(compare, one, other, candidates, load, now, random)
 }
 
 /**
@@ -47,12 +61,7 @@ const uneven = (
   const drawn = Candidates.draw(candidates, random)
   const threshold = isAlike(load, first, drawn, now) ? clearly : 1
   const second = drawn === first ? Candidates.drawOther(candidates, first, random) : drawn
-  const costs = compare(load, first, second, now)
-  Recent.compared(load.recent, first, second, costs)
-  const isCheaper = costs[1] * threshold < costs[0]
-  return isCheaper
-    ? spare(compare, second, first, candidates, load, now, random)
-    : spare(compare, first, second, candidates, load, now, random)
+  return closely(compare, first, second, candidates, load, now, random, threshold)
 }
 
 const isAlike = (load: Load.Load, first: number, drawn: number, now: number): boolean =>

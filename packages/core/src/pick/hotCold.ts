@@ -31,7 +31,7 @@ export const hotCold: Policy = (candidates, load, now, random) => {
     if (isOtherBetter) best = other
   }
   if (loser === best) return unlessSpared(best, candidates, load, now, random)
-  Recent.compared(load.recent, best, loser, Load.compare(load, best, loser, now))
+  Load.compare(load, best, loser, now, Recent.compared(load.recent, best, loser))
   return spare(Load.compare, best, loser, candidates, load, now, random)
 }
 
@@ -44,8 +44,8 @@ const isBetter = (load: Load.Load, slot: number, than: number, now: number): boo
   const { reports } = load
   const tolerance = load.tolerance
   if (!Reports.isFresh(reports, slot, now) || !Reports.isFresh(reports, than, now)) {
-    const costs = Load.compare(load, slot, than, now)
-    return costs[0] * tolerance < costs[1]
+    Load.compare(load, slot, than, now, costs)
+    return costs.costOfOne * tolerance < costs.costOfOther
   }
   const isHot = isHotOne(load, slot, now)
   if (isHot !== isHotOne(load, than, now)) return !isHot
@@ -53,6 +53,8 @@ const isBetter = (load: Load.Load, slot: number, than: number, now: number): boo
     ? pressure(load, slot, now) < pressure(load, than, now)
     : latency(load, slot, now) * tolerance < latency(load, than, now)
 }
+
+const costs = Recent.costs()
 
 const isHotOne = (load: Load.Load, slot: number, now: number): boolean =>
   isUnwell(load, slot, now) || Reports.isHot(load.reports, busyness(load, slot), quantile, now)

@@ -8,5 +8,4 @@ import { twoChoices } from "../internal/twoChoices.ts"
  * @category policies
  * @since 0.1.0
  */
-export const leastLoaded: Policy = (candidates, load, now, random) =>
-  twoChoices(pressures, candidates, load, now, random)
+export const leastLoaded: Policy = twoChoices(pressures, pressures)

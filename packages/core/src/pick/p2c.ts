@@ -11,4 +11,4 @@ import { twoChoices } from "../internal/twoChoices.ts"
  * @category policies
  * @since 0.1.0
  */
-export const p2c: Policy = (candidates, load, now, random) => twoChoices(Load.compare, candidates, load, now, random)
+export const p2c: Policy = twoChoices(Load.compare, Load.comparePlain)
