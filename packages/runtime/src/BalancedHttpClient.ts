@@ -14,10 +14,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Headers from "effect/http/Headers"
+import { identity } from "effect/Function"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
@@ -25,13 +25,13 @@ import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { type Endpoint, isServiceName, type ServiceName } from "@muster/core/Endpoint"
 import * as Metrics from "@muster/core/Metrics"
 import * as Outcome from "@muster/core/Outcome"
 import * as Policy from "@muster/core/Policy"
 import { type Attempt, Balancer } from "./Balancer.ts"
 import type { BalancerError } from "./BalancerError.ts"
 import * as Deadline from "./Deadline.ts"
+import * as Addressing from "./internal/addressing.ts"
 import * as Alarms from "./internal/alarms.ts"
 import * as Given from "./internal/given.ts"
 import * as Hedge from "./internal/hedge.ts"
@@ -134,7 +134,7 @@ export const make = Effect.gen(function* () {
 
   /** `asked` is the URL at which the instance was asked. */
   const classify = (exit: Exit.Exit<Response, Failure>, asked: string): Outcome.Outcome => {
-    if (Exit.isSuccess(exit)) return Exchange.ofResponse(exit.value, clock.currentTimeMillisUnsafe())
+    if (Exit.isSuccess(exit)) return Exchange.ofResponse(exit.value, clock)
     const error = Exit.findErrorOption(exit)
     if (Option.isNone(error)) return Outcome.interrupted
     return error.value._tag === "BalancerError" ? Outcome.failed : Exchange.ofError(error.value, asked)
@@ -146,94 +146,100 @@ export const make = Effect.gen(function* () {
     return response.stream.pipe(Stream.runDrain, Effect.timeoutOption(time), Effect.ignore, Effect.forkIn(scope))
   }
 
-  const send = (call: Call, after: ReadonlyArray<Attempt>): Effect.Effect<Response, Failure> => {
-    const { isRepeatable, key, limits, request, target } = call
-    const made = [...after]
-    let lending: Exchange.Lending | undefined
-
-    const attempt = (isHedge: boolean, begun?: Latch.Latch) => {
-      let asked = ""
-      return balancer.use(
-        target.service,
-        (endpoint, attempt) => {
-          made.push(attempt)
-          begun?.openUnsafe()
-          lending = Exchange.lend(request)
-          const sent = addressed(lending.request, target, endpoint, attempt.time)
-          asked = sent.url
-          return Effect.map(below.execute(sent), (response) => {
-            const { headers } = response
-            const report = Exchange.reportOf(headers)
-            if (report !== undefined) attempt.note(report)
-            return ServiceResponse.make(response, headers, { request, asked }, attempt.hold, arm)
-          })
-        },
-        { classify: (exit) => classify(exit, asked), isRepeatable, isHedge, after: [...made], key }
-      )
-    }
-
-    /** The attempt, or the one beside it that does better. */
-    const hedged = (after: Duration.Duration) => {
-      const begun = Latch.makeUnsafe(false)
-      return Hedge.hedged(attempt(false, begun), {
-        after,
-        begun: begun.await,
-        second: Effect.annotateSpans(
-          Effect.suspend(() => attempt(true)),
-          "muster.hedge",
-          true
-        ),
-        isGood: (response) => !Exchange.isWorthRetrying(response),
-        isNotMade: isNotTried,
-        drop: (response) => discard(response, limits.deadline),
-        won: Metric.update(Metric.withAttributes(Metrics.hedgesWon, { service: target.service }), 1)
-      })
-    }
-
-    const exchange = () => {
-      const hedge = isRepeatable && after.length + 2 <= limits.attempts ? call.hedge : undefined
-      if (hedge === undefined) return attempt(false)
-      if ("after" in hedge) return hedged(hedge.after)
-      return Effect.flatMap(balancer.percentile(target.service, hedge.percentile), (time) =>
-        time === undefined ? attempt(false) : hedged(time)
-      )
-    }
-
-    const lastMade = () => (made.length > after.length ? made.at(-1) : undefined)
-
-    /** What came of it, unless another instance does better. */
-    const unlessElsewhere = (result: Effect.Effect<Response, Failure>, why: string) =>
-      Effect.withFiber((fiber) => {
-        const last = lastMade()
-        if (last === undefined || made.length >= limits.attempts || Deadline.left(fiber.context) === 0) return result
-        const { id } = last.picked.member
-        return send(call, made).pipe(
-          Effect.tap(() => Effect.logDebug(`answered elsewhere than by ${id}: ${why}`)),
-          Effect.catchIf(isNotTried, () => result)
-        )
-      })
-
-    return exchange().pipe(
-      Effect.matchEffect({
-        onSuccess: (response) => {
-          const result = Effect.succeed(response)
-          if (!isRepeatable || !Exchange.isWorthRetrying(response)) return result
-          return Effect.onExit(unlessElsewhere(result, `status ${response.status}`), (exit) =>
-            Exit.isSuccess(exit) && exit.value === response ? Effect.void : discard(response, limits.deadline)
-          )
-        },
-        onFailure: (error) => {
-          const result = Effect.fail(error)
-          const mayBeSent = isRepeatable || (lastMade()?.picked.outcome?._tag === "Refused" && lending?.takeBack())
-          return mayBeSent ? unlessElsewhere(result, error.message) : result
-        }
-      })
+  const attempt = (sending: Sending, isHedge: boolean, begun?: Latch.Latch) => {
+    const { after, call, made } = sending
+    const { isRepeatable, key, request, target } = call
+    let asked = ""
+    return balancer.use(
+      target.service,
+      (endpoint, attempt) => {
+        made.push(attempt)
+        begun?.openUnsafe()
+        sending.lending = Exchange.lend(request)
+        const sent = Addressing.addressed(sending.lending.request, target, endpoint, attempt.time)
+        asked = sent.url
+        return Effect.map(below.execute(sent), (response) => {
+          const { headers } = response
+          const report = Exchange.reportOf(headers)
+          if (report !== undefined) attempt.note(report)
+          return ServiceResponse.make(response, headers, { request, asked }, attempt.hold, arm)
+        })
+      },
+      { classify: (exit) => classify(exit, asked), isRepeatable, isHedge, after: isHedge ? [...made] : after, key }
     )
+  }
+
+  /** The attempt, or the one beside it that does better. */
+  const hedged = (sending: Sending, after: Duration.Duration) => {
+    const { limits, target } = sending.call
+    const begun = Latch.makeUnsafe(false)
+    return Hedge.hedged(attempt(sending, false, begun), {
+      after,
+      begun: begun.await,
+      second: Effect.annotateSpans(
+        Effect.suspend(() => attempt(sending, true)),
+        "muster.hedge",
+        true
+      ),
+      isGood: (response) => !Exchange.isWorthRetrying(response),
+      isNotMade: isNotTried,
+      drop: (response) => discard(response, limits.deadline),
+      won: Metric.update(Metric.withAttributes(Metrics.hedgesWon, { service: target.service }), 1)
+    })
+  }
+
+  const exchange = (sending: Sending): Effect.Effect<Response, Failure> => {
+    const { after, call } = sending
+    const hedge = call.isRepeatable && after.length + 2 <= call.limits.attempts ? call.hedge : undefined
+    if (hedge === undefined) return attempt(sending, false)
+    if ("after" in hedge) return hedged(sending, hedge.after)
+    return Effect.flatMap(balancer.percentile(call.target.service, hedge.percentile), (time) =>
+      time === undefined ? attempt(sending, false) : hedged(sending, time)
+    )
+  }
+
+  /** What came of it, unless another instance does better. */
+  const unlessElsewhere = (sending: Sending, result: Effect.Effect<Response, Failure>, why: string) =>
+    Effect.withFiber<Response, Failure>((fiber) => {
+      const { call, made } = sending
+      const last = lastMade(sending)
+      if (last === undefined || made.length >= call.limits.attempts || Deadline.left(fiber.context) === 0) return result
+      const { id } = last.picked.member
+      return send(call, made, identity).pipe(
+        Effect.tap(() => Effect.logDebug(`answered elsewhere than by ${id}: ${why}`)),
+        Effect.catchIf(isNotTried, () => result)
+      )
+    })
+
+  /** `told` says what becomes of a failure, and of what came of another attempt. */
+  const send = <E>(
+    call: Call,
+    after: ReadonlyArray<Attempt>,
+    told: (result: Effect.Effect<Response, Failure>) => Effect.Effect<Response, E>
+  ): Effect.Effect<Response, E> => {
+    const { isRepeatable, limits } = call
+    const sending: Sending = { call, after, made: [...after], lending: undefined }
+    return Effect.matchEffect(exchange(sending), {
+      onSuccess: (response) => {
+        const result = Effect.succeed(response)
+        if (!isRepeatable || !Exchange.isWorthRetrying(response)) return result
+        const better = Effect.onExit(unlessElsewhere(sending, result, `status ${response.status}`), (exit) =>
+          Exit.isSuccess(exit) && exit.value === response ? Effect.void : discard(response, limits.deadline)
+        )
+        return told(better)
+      },
+      onFailure: (error) => {
+        const result = Effect.fail(error)
+        const mayBeSent =
+          isRepeatable || (lastMade(sending)?.picked.outcome?._tag === "Refused" && sending.lending?.takeBack())
+        return told(mayBeSent ? unlessElsewhere(sending, result, error.message) : result)
+      }
+    })
   }
 
   const execute = (request: Request) =>
     Effect.withFiber<Response, HttpClientError.HttpClientError>((fiber) => {
-      const target = targetOf(request.url)
+      const target = Addressing.targetOf(request.url)
       if (target === undefined || !fiber.getRef(Services)(target.service)) return below.execute(request)
       const isIdempotent = fiber.getRef(Idempotent) ?? Exchange.isIdempotent(request)
       const call: Call = {
@@ -245,9 +251,13 @@ export const make = Effect.gen(function* () {
         isRepeatable: isIdempotent && Exchange.isReplayable(request)
       }
       const isDisabled = fiber.getRef(HttpClient.TracerDisabledWhen)
-      return send(call, []).pipe(
-        Effect.catchTag("BalancerError", (error) => Effect.fail(transportError(request, error))),
-        Effect.provideService(HttpClient.TracerDisabledWhen, (sent) => isDisabled(sent) || isUntraced())
+      const sent = send(
+        call,
+        [],
+        Effect.catchTag("BalancerError", (error) => Effect.fail(transportError(request, error)))
+      )
+      return Effect.updateContext(sent, (context: Context.Context<never>) =>
+        Context.add(context, HttpClient.TracerDisabledWhen, (sent) => isDisabled(sent) || isUntraced())
       )
     })
 
@@ -281,45 +291,25 @@ type Failure = HttpClientError.HttpClientError | BalancerError
 /** A request to a service, and what may be done to have it answered. */
 interface Call {
   readonly request: Request
-  readonly target: Target
+  readonly target: Addressing.Target
   readonly limits: (typeof Policy.Attempt)["Service"]
   readonly hedge: (typeof Policy.Hedge)["Service"]
   readonly key: string | undefined
   readonly isRepeatable: boolean
 }
 
-/** A URL that may mean a service: what follows the host is kept as it is. */
-interface Target {
-  readonly scheme: string
-  readonly service: ServiceName
-  readonly rest: string
+/** A request on its way, which was tried as often as `after` says before this time. */
+interface Sending {
+  readonly call: Call
+  readonly after: ReadonlyArray<Attempt>
+  /** Those and what was tried since. */
+  readonly made: Array<Attempt>
+  /** What the last of them was given. */
+  lending: Exchange.Lending | undefined
 }
 
-/** Scheme and host of a URL without port and user. */
-const withoutPort = /^(https?):\/\/([^/?#@:[\]]+)(?=[/?#]|$)/i
-
-const targetOf = (url: string): Target | undefined => {
-  const match = withoutPort.exec(url)
-  if (match === null) return undefined
-  const service = match[2].toLowerCase()
-  return isServiceName(service) ? { scheme: match[1], service, rest: url.slice(match[0].length) } : undefined
-}
-
-/** The same request to an instance, which hears the name of the service as its `Host`, and how much time it has. */
-const addressed = (
-  request: Request,
-  { rest, scheme, service }: Target,
-  { address }: Endpoint,
-  time: Duration.Duration
-): Request =>
-  HttpClientRequest.makeWith(
-    request.method,
-    `${scheme}://${address}${rest}`,
-    request.urlParams,
-    request.hash,
-    Headers.merge(Headers.fromInput({ host: service, [Deadline.header]: Deadline.toHeader(time) }), request.headers),
-    request.body
-  )
+const lastMade = ({ after, made }: Sending): Attempt | undefined =>
+  made.length > after.length ? made.at(-1) : undefined
 
 /**
  * Whether there is neither a tracer nor a span where the client below sends, whoever it had them from. It makes a span for

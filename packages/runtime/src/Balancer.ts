@@ -184,7 +184,7 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
       f: (endpoint: Endpoint, attempt: Attempt) => Effect.Effect<A, E, R>,
       options: Options<A, E> = {}
     ): Effect.Effect<A, E | BalancerError, R> => {
-      const after = options.after?.map(({ picked }) => picked) ?? []
+      const after = options.after === undefined || options.after.length === 0 ? none : options.after.map(pickedOf)
       const attempt = (waited?: Duration.Duration): Effect.Effect<A, E | BalancerError, R> =>
         Effect.contextWith((context: Context.Context<R>) =>
           Effect.callback<A, E | BalancerError, R>((resume) => {
@@ -227,6 +227,10 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
     })
   })
 )
+
+const none: ReadonlyArray<Core.Attempt> = []
+
+const pickedOf = ({ picked }: Attempt): Core.Attempt => picked
 
 /** A failure is the instance's; an interruption or a defect says nothing about it. */
 const whatItSays = (exit: Exit.Exit<unknown, unknown>): Outcome.Outcome =>

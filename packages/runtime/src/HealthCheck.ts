@@ -94,9 +94,7 @@ export const layerGet = (
         check: ({ address, service }: Endpoint) => {
           const url = `${scheme}://${address}${path}`
           return client.get(url, { headers: { host: service } }).pipe(
-            Effect.flatMap((response) =>
-              Effect.as(response.text, Exchange.ofResponse(response, clock.currentTimeMillisUnsafe()))
-            ),
+            Effect.flatMap((response) => Effect.as(response.text, Exchange.ofResponse(response, clock))),
             Effect.catch((error) => Effect.succeed(Exchange.ofError(error, url)))
           )
         }

@@ -11,6 +11,7 @@ import * as Fiber from "effect/Fiber"
 import * as References from "effect/References"
 import type * as Core from "@muster/core/Attempt"
 import type { Endpoint } from "@muster/core/Endpoint"
+import type { LoadReport } from "@muster/core/LoadReport"
 import * as Outcome from "@muster/core/Outcome"
 import type { Attempt } from "../Balancer.ts"
 import { BalancerError, DeadlineExceeded } from "../BalancerError.ts"
@@ -43,7 +44,7 @@ export const begin = <A, E, R>(
 ): Effect.Effect<void> => {
   const { service } = actor
   const { endpoint } = picked.member
-  const attempt = attemptOf(actor, picked, deadline.time)
+  const attempt = new Begun(actor, picked, deadline.time)
   let isTooLate = false
   let instead: Exit.Exit<never, BalancerError> | undefined
   const result = (own: Exit.Exit<A, E>): Exit.Exit<A, E | BalancerError> => instead ?? own
@@ -78,30 +79,45 @@ export const begin = <A, E, R>(
   })
 }
 
-/** Not inside `begin`: whoever holds the attempt would keep its fiber, and with it the answer that may be forgotten. */
-const attemptOf = (actor: BalancerActor, picked: Core.Attempt, time: Duration.Duration) => {
-  const attempt: Attempt & { isHeld: boolean; isBroken: boolean } = {
-    picked,
-    time,
-    isHeld: false,
-    isBroken: false,
-    note: (report) => actor.note(picked, report),
-    hold: () => {
-      attempt.isHeld = true
-      return (isBroken) => {
-        if (picked.ended) return
-        if (picked.outcome === undefined) {
-          // What is over before the attempt itself ends with it.
-          attempt.isHeld = false
-          attempt.isBroken ||= isBroken
-          return
-        }
-        if (isBroken) actor.settle(picked, Outcome.failed)
-        actor.end(picked)
-      }
+/**
+ * What the attempted function gets. It knows nothing of the fiber: whoever holds an attempt would keep that, and with it
+ * the answer that may be forgotten.
+ */
+class Begun implements Attempt {
+  isHeld = false
+  isBroken = false
+  readonly picked: Core.Attempt
+  readonly time: Duration.Duration
+  readonly #actor: BalancerActor
+
+  constructor(actor: BalancerActor, picked: Core.Attempt, time: Duration.Duration) {
+    this.#actor = actor
+    this.picked = picked
+    this.time = time
+  }
+
+  get note() {
+    return (report: LoadReport) => this.#actor.note(this.picked, report)
+  }
+
+  get hold() {
+    return () => {
+      this.isHeld = true
+      return (isBroken: boolean) => this.#over(isBroken)
     }
   }
-  return attempt
+
+  #over(isBroken: boolean) {
+    if (this.picked.ended) return
+    if (this.picked.outcome === undefined) {
+      // What is over before the attempt itself ends with it.
+      this.isHeld = false
+      this.isBroken ||= isBroken
+      return
+    }
+    if (isBroken) this.#actor.settle(this.picked, Outcome.failed)
+    this.#actor.end(this.picked)
+  }
 }
 
 /** The spans and log lines of an attempt name the service and the instance. */

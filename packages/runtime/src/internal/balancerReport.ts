@@ -34,25 +34,26 @@ export const make = (service: Endpoint.ServiceName, context: Context.Context<nev
     { get: () => ({ value: ejected() }), update: constVoid, modify: constVoid }
   )
   const restarts = Metric.withAttributes(Metrics.restarts, { service, actor: "Balancer" })
-  const requests = new Map<Endpoint.InstanceId, Map<Outcome["_tag"], Tally.Tally>>()
+  const requests = new Map<Endpoint.InstanceId, Partial<Record<Outcome["_tag"], Tally.Tally>>>()
   let isReleased = false
 
   const begin = (instance: Endpoint.InstanceId, tag: Outcome["_tag"]): Tally.Tally => {
     const tally = Tally.make(Metrics.requests, { service, instance, outcome: outcomes[tag] }, context)
-    const tallies = requests.get(instance) ?? new Map<Outcome["_tag"], Tally.Tally>()
-    requests.set(instance, tallies.set(tag, tally))
+    const tallies = requests.get(instance) ?? {}
+    tallies[tag] = tally
+    requests.set(instance, tallies)
     return tally
   }
 
   const forget = (instance: Endpoint.InstanceId): void => {
-    for (const { series } of requests.get(instance)?.values() ?? []) series.remove()
+    for (const { series } of Object.values(requests.get(instance) ?? {})) series.remove()
     requests.delete(instance)
   }
 
   return {
     ended: ({ departed, id }: Roster.Member, { _tag }: Outcome): void => {
       if (departed || isReleased) return
-      const tally = requests.get(id)?.get(_tag) ?? begin(id, _tag)
+      const tally = requests.get(id)?.[_tag] ?? begin(id, _tag)
       tally.count++
     },
     retried: (): void => retries.updateUnsafe(1, context),

@@ -6,6 +6,7 @@
  */
 import { isIP } from "node:net"
 import { Readable } from "node:stream"
+import type * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Headers from "effect/http/Headers"
@@ -29,10 +30,11 @@ const elsewhere: ReadonlySet<number> = new Set([502, 503, 504])
 /** Methods that may be executed twice (RFC 9110, 9.2.2). */
 const idempotent: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"])
 
-export const ofResponse = (response: HttpClientResponse.HttpClientResponse, wall: number): Outcome.Outcome => {
+export const ofResponse = (response: HttpClientResponse.HttpClientResponse, clock: Clock.Clock): Outcome.Outcome => {
   const { status } = response
   if (status !== 429 && !failing.has(status)) return Outcome.succeeded
-  const retryAfter = status === 429 || status === 503 ? retryAfterOf(response.headers, wall) : undefined
+  const retryAfter =
+    status === 429 || status === 503 ? retryAfterOf(response.headers, clock.currentTimeMillisUnsafe()) : undefined
   return status === 429 || retryAfter !== undefined ? { _tag: "PushedBack", retryAfter } : Outcome.failed
 }
 

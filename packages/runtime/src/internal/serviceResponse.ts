@@ -56,6 +56,7 @@ class ServiceResponse extends Inspectable.Class implements HttpClientResponse.Ht
   readonly sent: Sent
   readonly release: Release
   readonly disarm: () => void
+  isWatched = false
 
   constructor(original: Response, headers: Headers.Headers, sent: Sent, release: Release | undefined, arm: Alarms.Arm) {
     super()
@@ -63,7 +64,12 @@ class ServiceResponse extends Inspectable.Class implements HttpClientResponse.Ht
     this.headers = headers
     this.sent = sent
     this.release = release ?? constVoid
-    this.disarm = release === undefined ? constVoid : arm(watchedAfter, () => forgotten.register(this, release, this))
+    this.disarm = release === undefined ? constVoid : arm(watchedAfter, () => this.watch())
+  }
+
+  private watch() {
+    this.isWatched = true
+    forgotten.register(this, this.release, this)
   }
 
   get request() {
@@ -134,7 +140,7 @@ class ServiceResponse extends Inspectable.Class implements HttpClientResponse.Ht
   /** Somebody reads it. */
   private found() {
     this.disarm()
-    forgotten.unregister(this)
+    if (this.isWatched) forgotten.unregister(this)
   }
 
   private over(exit: Exit.Exit<unknown, HttpClientError.HttpClientError>): undefined {
