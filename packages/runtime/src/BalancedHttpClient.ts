@@ -165,7 +165,14 @@ export const make = Effect.gen(function* () {
           return ServiceResponse.make(response, headers, { request, asked }, attempt.hold, arm)
         })
       },
-      { classify: (exit) => classify(exit, asked), isRepeatable, isHedge, after: isHedge ? [...made] : after, key }
+      {
+        classify: (exit) => classify(exit, asked),
+        isRepeatable,
+        isHedge,
+        after: isHedge ? [...made] : after,
+        key,
+        provide: unlessUntraced
+      }
     )
   }
 
@@ -250,14 +257,10 @@ export const make = Effect.gen(function* () {
         key: fiber.getRef(Key)(request),
         isRepeatable: isIdempotent && Exchange.isReplayable(request)
       }
-      const isDisabled = fiber.getRef(HttpClient.TracerDisabledWhen)
-      const sent = send(
+      return send(
         call,
         [],
         Effect.catchTag("BalancerError", (error) => Effect.fail(transportError(request, error)))
-      )
-      return Effect.updateContext(sent, (context: Context.Context<never>) =>
-        Context.add(context, HttpClient.TracerDisabledWhen, (sent) => isDisabled(sent) || isUntraced())
       )
     })
 
@@ -319,6 +322,11 @@ const lastMade = ({ after, made }: Sending): Attempt | undefined =>
 const isUntraced = (): boolean => {
   const cache = Fiber.getCurrent()?.cache
   return cache !== undefined && cache.tracer === undefined && cache.span === undefined
+}
+
+const unlessUntraced = <R>(around: Context.Context<R>): Context.Context<R> => {
+  const isDisabled = Context.get(around, HttpClient.TracerDisabledWhen)
+  return Context.add(around, HttpClient.TracerDisabledWhen, (sent) => isDisabled(sent) || isUntraced())
 }
 
 /** Whether another attempt was not even made. */

@@ -89,6 +89,8 @@ export interface Options<A, E> {
   readonly isHedge?: boolean | undefined
   /** Requests with the same key belong to the same instance, where the policy minds (`Pick.ringHash`). Default: none. */
   readonly key?: string | undefined
+  /** What the attempt is provided with, given what is around it. Default: that. */
+  readonly provide?: (<R>(around: Context.Context<R>) => Context.Context<R>) | undefined
 }
 
 /**
@@ -200,7 +202,8 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
               if (after.length > 0) actor.retried(options.isHedge ?? false)
               const deadline = Attempting.deadlineOf(Context.get(context, Policy.Attempt).deadline, left)
               const classify = options.classify ?? whatItSays
-              return Attempting.begin({ actor, picked, arm, deadline, context, f, classify }, resume)
+              const provided = actor.surroundings.of(context, picked.member.id, options.provide)
+              return Attempting.begin({ actor, picked, arm, deadline, context: provided, f, classify }, resume)
             }
             if (after.length > 0) {
               actor.notRetried()

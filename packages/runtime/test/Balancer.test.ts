@@ -85,6 +85,11 @@ const onlyOn =
 
 const repeat = (times: number) => Array.from({ length: times }, (_, index) => index)
 
+const Customer = Context.Reference<string>("test/Customer", { defaultValue: () => "nobody" })
+
+const named = <R>(around: Context.Context<R>) =>
+  Context.add(around, Customer, `known as ${Context.get(around, Customer)}`)
+
 const refusing: Balancer.Options<unknown, unknown> = { classify: () => ({ _tag: "Refused" }) satisfies Outcome.Outcome }
 
 const counted = (name: string) =>
@@ -110,6 +115,40 @@ describe("Balancer", () => {
         const ports = yield* Effect.forEach(repeat(100), () => balancer.use(service, port))
         assert.deepStrictEqual([...new Set(ports)].toSorted(ascending), [1, 2, 3])
         assert.strictEqual(yield* inFlight(balancer), 0)
+      })
+    )
+  )
+
+  it.effect("provides an attempt with what is around it, and with what it is told to add, whoever asked before", () =>
+    scenario((script, balancer) =>
+      Effect.gen(function* () {
+        yield* opened(script, balancer, two[0])
+        const own = Effect.contextWith((context: Context.Context<never>) => Effect.succeed(context))
+        const asks = (customer: string, add = "") =>
+          balancer
+            .use(service, () => own, { provide: add === "" ? undefined : named })
+            .pipe(
+              Effect.map((context) => Context.get(context, Customer)),
+              Effect.provideService(Customer, customer)
+            )
+        const pending = yield* started(balancer.use(service, () => Effect.never))
+        const asked = yield* Effect.all([asks("alice"), asks("bob"), asks("alice", "named"), asks("bob", "named")])
+        assert.deepStrictEqual(asked, ["alice", "bob", "known as alice", "known as bob"])
+
+        const same = Effect.contextWith((around: Context.Context<never>) =>
+          Effect.provide(
+            Effect.replicateEffect(
+              balancer.use(service, () => own),
+              2
+            ),
+            around
+          )
+        )
+        const [first, second] = yield* same
+        assert.strictEqual(first, second, "made once for who asks again, as long as anything is in flight")
+        yield* Fiber.interrupt(pending)
+        const [one, other] = yield* same
+        assert.notStrictEqual(one, other, "kept for nobody while nothing is")
       })
     )
   )

@@ -3,12 +3,11 @@
  *
  * It has a fiber of its own, which its caller or its deadline interrupts, and what is recorded is what the caller is told.
  */
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as References from "effect/References"
 import type * as Core from "@muster/core/Attempt"
 import type { Endpoint } from "@muster/core/Endpoint"
 import type { LoadReport } from "@muster/core/LoadReport"
@@ -32,6 +31,7 @@ export interface Options<A, E, R> {
   readonly picked: Core.Attempt
   readonly arm: Alarms.Arm
   readonly deadline: Deadline
+  /** What it is provided with. */
   readonly context: Context.Context<R>
   readonly f: (endpoint: Endpoint, attempt: Attempt) => Effect.Effect<A, E, R>
   readonly classify: (exit: Exit.Exit<A, E | BalancerError>) => Outcome.Outcome
@@ -70,8 +70,7 @@ export const begin = <A, E, R>(
       return outcome._tag === "Refused" ? actor.subscription()?.refused(endpoint.id) : undefined
     }
   )
-  const attributes = { "muster.service": service, "muster.instance": endpoint.id }
-  const fiber = Effect.runForkWith(annotated(context, attributes))(recorded)
+  const fiber = Effect.runForkWith(context)(recorded)
   fiber.addObserver((own) => resume(result(own)))
   return Effect.suspend(() => {
     instead = Exit.interrupt()
@@ -118,25 +117,6 @@ class Begun implements Attempt {
     if (isBroken) this.#actor.settle(this.picked, Outcome.failed)
     this.#actor.end(this.picked)
   }
-}
-
-/** The spans and log lines of an attempt name the service and the instance. */
-const annotated = <R>(context: Context.Context<R>, attributes: Attributes): Context.Context<R> =>
-  withAttributes(
-    withAttributes(context, References.CurrentLogAnnotations, attributes),
-    References.TracerSpanAnnotations,
-    attributes
-  )
-
-type Attributes = Readonly<Record<string, string>>
-
-const withAttributes = <R>(
-  context: Context.Context<R>,
-  reference: Context.Reference<Readonly<Record<string, unknown>>>,
-  attributes: Attributes
-): Context.Context<R> => {
-  const known = Context.getOrUndefined(context, reference)
-  return Context.add(context, reference, known === undefined ? attributes : { ...known, ...attributes })
 }
 
 const deadlineExceeded = (endpoint: Endpoint, { isCallers, time }: Deadline) =>

@@ -30,9 +30,12 @@ import { HealthCheck } from "../HealthCheck.ts"
 import * as Checking from "./checking.ts"
 import * as Report from "./balancerReport.ts"
 import * as Subsetting from "./subsetting.ts"
+import * as Surroundings from "./surroundings.ts"
 
 export interface BalancerActor {
   readonly service: ServiceName
+  /** What attempts are provided with. */
+  readonly surroundings: Surroundings.Surroundings
   /** Chooses an instance and counts a request in flight there; `undefined` when there is none. */
   readonly pick: (
     repeatable: boolean,
@@ -96,6 +99,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
       hear(event)
     })
     const budget = RetryBudget.make({ ...budgetOptions, window: Duration.toMillis(budgetOptions.window) })
+    const surroundings = Surroundings.make(service)
     const picks = new Map<InstanceId, number>()
     const subset = subsetOf()
     const percentiles: Array<Quantile.Quantile> = []
@@ -148,6 +152,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
 
     return {
       service,
+      surroundings,
       pick: (repeatable, after, key) => {
         if (!isServing) return undefined
         usedAt = now()
@@ -185,6 +190,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
       end: (attempt) => {
         if (attempt.ended) return
         Attempt.end(roster, attempt)
+        if (roster.load.inFlight === 0) surroundings.forget()
         if (attempt.outcome !== undefined) report.ended(attempt.member, attempt.outcome)
       },
       pickable: pickable.await,
