@@ -105,13 +105,6 @@ export const end = (self: Roster.Roster, attempt: Attempt): void => {
   Load.end(self.load, attempt.slot)
 }
 
-/**
- * Where a field has held objects of one shape only, V8 looks at the shape of each object that it stores there: with many
- * instances that missed the cache twice and took a quarter of a pick. One attempt that holds nothing, and that is kept,
- * teaches it to look no more.
- */
-pick.nothing = { member: undefined, slot: 0, startedAt: undefined, isProbe: false, outcome: undefined, ended: false }
-
 /** Sends the request to an instance that has been out for long enough. */
 const probe = (self: Roster.Roster, now: number, repeatable: boolean): number | undefined => {
   for (let index = 0; index < self.ejected.size; index++) {
@@ -123,6 +116,13 @@ const probe = (self: Roster.Roster, now: number, repeatable: boolean): number | 
   }
   return undefined
 }
+
+/**
+ * Where a field has held objects of one shape only, V8 looks at the shape of each object that it stores there: with many
+ * instances that missed the cache twice and took a quarter of a pick. One attempt that holds nothing, and that is kept,
+ * teaches it to look no more.
+ */
+probe.nothing = { member: undefined, slot: 0, startedAt: undefined, isProbe: false, outcome: undefined, ended: false }
 
 /** The earlier ones step aside; then what is ejected, draining or without weight is better than nothing. */
 const elsewhere = (

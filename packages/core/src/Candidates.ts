@@ -1,7 +1,7 @@
 /**
  * A set of instances to choose from, each as often as its weight says.
  *
- * Adding, removing and drawing take constant time whatever the size and the weights: instances whose weights lie within
+ * Adding (on average), removing and drawing take constant time whatever the size and the weights: instances whose weights lie within
  * a factor of two form a group, a group is drawn by its total weight, and a member of it by rejection, which needs less
  * than two tries on average (Matias, Vitter and Ni, "Dynamic generation of discrete random variates", 1993). When all
  * weights are the same there is one group and no rejection. Members are slots of `Load`.
@@ -142,7 +142,7 @@ const findEven = (self: Candidates): void => {
 }
 
 /**
- * Whether all members are drawn equally often.
+ * Whether there are several members and all are drawn equally often.
  *
  * @category predicates
  * @since 0.1.0

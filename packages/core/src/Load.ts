@@ -539,7 +539,7 @@ export const isKnown = (self: Load, slot: number): boolean => self.hot[slot * ho
  */
 export const compare = (self: Load, one: number, other: number, now: number, costs: Recent.Costs): void => {
   if (comparePlain(self, one, other, now, costs)) return
-  const [latency, rivals] = expect(self, one, other, now)
+  const { costOfOne: latency, costOfOther: rivals } = expect(self, one, other, now, costs)
   const isTie = isSame(self, latency, rivals)
   costs.costOfOne = isTie ? pressure(self, one, now) : costOf(self, one, latency, now)
   costs.costOfOther = isTie ? pressure(self, other, now) : costOf(self, other, rivals, now)
@@ -604,21 +604,22 @@ const costOf = (self: Load, slot: number, ofAnswer: number, now: number): number
  * @since 0.1.0
  */
 export const isAlike = (self: Load, one: number, other: number, now: number): boolean => {
-  const [latency, rivals] = expect(self, one, other, now)
-  return isSame(self, latency, rivals)
+  const { costOfOne, costOfOther } = expect(self, one, other, now, latencies)
+  return isSame(self, costOfOne, costOfOther)
 }
+
+const latencies = Recent.costs()
 
 const isSame = ({ tolerance }: Load, one: number, other: number): boolean =>
   one <= other * tolerance && other <= one * tolerance
 
-/** The latencies of two that are compared with each other. */
-const expect = (self: Load, one: number, other: number, now: number): readonly [one: number, other: number] => {
+/** The latencies of two that are compared with each other, in place of their costs. */
+const expect = (self: Load, one: number, other: number, now: number, costs: Recent.Costs): Recent.Costs => {
   const ofOne = projected(self, one, now)
   const ofOther = projected(self, other, now)
-  return [
-    self.jitter + (ofOne > 0 ? ofOne : guess(self, ofOther, now)),
-    self.jitter + (ofOther > 0 ? ofOther : guess(self, ofOne, now))
-  ]
+  costs.costOfOne = self.jitter + (ofOne > 0 ? ofOne : guess(self, ofOther, now))
+  costs.costOfOther = self.jitter + (ofOther > 0 ? ofOther : guess(self, ofOne, now))
+  return costs
 }
 
 /** The latency by now; not positive where it is not known. */

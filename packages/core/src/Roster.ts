@@ -200,21 +200,23 @@ export const apply = (self: Roster, snapshot: Snapshot.Snapshot, now: number, wa
   const first = !self.loaded
   self.loaded = true
   if (snapshot === self.snapshot) return
-  const deltas = Snapshot.since(snapshot, self.snapshot)
-  for (const delta of deltas) {
-    const known = self.members.get(delta._tag === "Put" ? delta.endpoint.id : delta.id)
-    if (delta._tag === "Removed") {
-      if (known !== undefined) leave(self, known, now)
-    } else if (known === undefined || delta.endpoint.startedAt > known.endpoint.startedAt) {
-      if (known !== undefined) leave(self, known, now)
-      join(self, delta.endpoint, startOf(delta.endpoint, first, now, wall), now)
-    } else {
-      update(self, known, delta.endpoint)
+  try {
+    for (const delta of Snapshot.since(snapshot, self.snapshot)) {
+      const known = self.members.get(delta._tag === "Put" ? delta.endpoint.id : delta.id)
+      if (delta._tag === "Removed") {
+        if (known !== undefined) leave(self, known, now)
+      } else if (known === undefined || delta.endpoint.startedAt > known.endpoint.startedAt) {
+        if (known !== undefined) leave(self, known, now)
+        join(self, delta.endpoint, startOf(delta.endpoint, first, now, wall), now)
+      } else {
+        update(self, known, delta.endpoint)
+      }
     }
+    // Last, so that a defect on the way leaves a snapshot that is followed once more.
+    self.snapshot = snapshot
+  } finally {
+    balance(self)
   }
-  // Last, so that a defect on the way leaves a snapshot that is followed once more.
-  self.snapshot = snapshot
-  balance(self)
 }
 
 /**

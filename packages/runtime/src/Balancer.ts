@@ -89,7 +89,7 @@ export interface Options<A, E> {
   readonly isHedge?: boolean | undefined
   /** Requests with the same key belong to the same instance, where the policy minds (`Pick.ringHash`). Default: none. */
   readonly key?: string | undefined
-  /** What the attempt is provided with, given what is around it. Default: that. */
+  /** What the attempt is provided with, given what is around it; asked once for each context. Default: that. */
   readonly provide?: (<R>(around: Context.Context<R>) => Context.Context<R>) | undefined
 }
 
@@ -197,12 +197,13 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
               return resume(fail(service, tooLate(isNobody ? whyNobody(actor, waited) : undefined)))
             }
             if (after.length > 0 && !actor.mayRetry()) return resume(fail(service, budgetSpent))
+            const surroundings = actor.surroundings.of(context, options.provide)
             const picked = actor.pick(options.isRepeatable ?? false, after, options.key)
             if (picked !== undefined) {
               if (after.length > 0) actor.retried(options.isHedge ?? false)
               const deadline = Attempting.deadlineOf(Context.get(context, Policy.Attempt).deadline, left)
               const classify = options.classify ?? whatItSays
-              const provided = actor.surroundings.of(context, picked.member.id, options.provide)
+              const provided = actor.surroundings.on(surroundings, picked.member.id)
               return Attempting.begin({ actor, picked, arm, deadline, context: provided, f, classify }, resume)
             }
             if (after.length > 0) {

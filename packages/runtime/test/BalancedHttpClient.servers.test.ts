@@ -204,12 +204,17 @@ describe("BalancedHttpClient with real servers", () => {
     })
   })
 
-  it.live("F-c1: a response that nobody reads and everybody forgot is not in flight for ever", () =>
+  const asked = HttpClient.get("http://orders/x")
+  it.live.each([
+    { what: "a response", asks: Effect.asVoid(asked) },
+    // A scope keeps its exit, which is the response, and is part of what is around the request.
+    { what: "the response of a scope", asks: Effect.asVoid(Effect.scoped(asked)) }
+  ])("F-c1: $what that nobody reads and everybody forgot is not in flight for ever", ({ asks }) =>
     over([(_, response) => response.write("never ends")], () =>
       Effect.gen(function* () {
         setFlagsFromString("--expose-gc")
         const collect: () => void = runInNewContext("gc")
-        yield* Effect.asVoid(HttpClient.get("http://orders/x"))
+        yield* asks
         assert.strictEqual(yield* requestsInFlight, 1)
         yield* eventually(
           Effect.suspend(() => {

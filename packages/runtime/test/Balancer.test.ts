@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import {
+  Cause,
   Context,
   Duration,
   Effect,
@@ -90,6 +91,10 @@ const Customer = Context.Reference<string>("test/Customer", { defaultValue: () =
 const named = <R>(around: Context.Context<R>) =>
   Context.add(around, Customer, `known as ${Context.get(around, Customer)}`)
 
+const nothing = () => {
+  throw new Error("nothing to provide")
+}
+
 const refusing: Balancer.Options<unknown, unknown> = { classify: () => ({ _tag: "Refused" }) satisfies Outcome.Outcome }
 
 const counted = (name: string) =>
@@ -131,24 +136,27 @@ describe("Balancer", () => {
               Effect.map((context) => Context.get(context, Customer)),
               Effect.provideService(Customer, customer)
             )
-        const pending = yield* started(balancer.use(service, () => Effect.never))
         const asked = yield* Effect.all([asks("alice"), asks("bob"), asks("alice", "named"), asks("bob", "named")])
         assert.deepStrictEqual(asked, ["alice", "bob", "known as alice", "known as bob"])
 
-        const same = Effect.contextWith((around: Context.Context<never>) =>
-          Effect.provide(
-            Effect.replicateEffect(
-              balancer.use(service, () => own),
-              2
-            ),
-            around
-          )
+        const asksAgain = Effect.replicateEffect(
+          balancer.use(service, () => own),
+          2
         )
-        const [first, second] = yield* same
-        assert.strictEqual(first, second, "made once for who asks again, as long as anything is in flight")
-        yield* Fiber.interrupt(pending)
-        const [one, other] = yield* same
-        assert.notStrictEqual(one, other, "kept for nobody while nothing is")
+        const [first, second] = yield* asksAgain
+        assert.strictEqual(first, second, "made once for who asks again")
+      })
+    )
+  )
+
+  it.effect("leaves nothing in flight where it cannot be said what an attempt is provided with", () =>
+    scenario((script, balancer) =>
+      Effect.gen(function* () {
+        yield* opened(script, balancer, two[0])
+        const exit = yield* Effect.exit(balancer.use(service, port, { provide: nothing }))
+        assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+        assert.strictEqual(yield* inFlight(balancer), 0)
+        assert.strictEqual(yield* balancer.use(service, port), 1)
       })
     )
   )

@@ -5,7 +5,7 @@ import * as Candidates from "../Candidates.ts"
 import * as Load from "../Load.ts"
 import * as Recent from "../Recent.ts"
 
-/** What it costs to choose one rather than the other, and the other way round, into two cells: see `Load.compare`. */
+/** What it costs to choose one rather than the other, and the other way round, into `costs`: see `Load.compare`. */
 export type Compare = (load: Load.Load, one: number, other: number, now: number, costs: Recent.Costs) => void
 
 /** The same where there is nothing else to know of either; says whether that is so. */

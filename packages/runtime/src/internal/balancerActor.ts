@@ -35,7 +35,7 @@ import * as Surroundings from "./surroundings.ts"
 export interface BalancerActor {
   readonly service: ServiceName
   /** What attempts are provided with. */
-  readonly surroundings: Surroundings.Surroundings
+  readonly surroundings: ReturnType<typeof Surroundings.make>
   /** Chooses an instance and counts a request in flight there; `undefined` when there is none. */
   readonly pick: (
     repeatable: boolean,
@@ -99,7 +99,6 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
       hear(event)
     })
     const budget = RetryBudget.make({ ...budgetOptions, window: Duration.toMillis(budgetOptions.window) })
-    const surroundings = Surroundings.make(service)
     const picks = new Map<InstanceId, number>()
     const subset = subsetOf()
     const percentiles: Array<Quantile.Quantile> = []
@@ -152,7 +151,7 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
 
     return {
       service,
-      surroundings,
+      surroundings: Surroundings.make(service),
       pick: (repeatable, after, key) => {
         if (!isServing) return undefined
         usedAt = now()
@@ -190,7 +189,6 @@ export const factory = Effect.fnUntraced(function* (hear: (event: Roster.Event) 
       end: (attempt) => {
         if (attempt.ended) return
         Attempt.end(roster, attempt)
-        if (roster.load.inFlight === 0) surroundings.forget()
         if (attempt.outcome !== undefined) report.ended(attempt.member, attempt.outcome)
       },
       pickable: pickable.await,
