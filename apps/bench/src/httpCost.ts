@@ -4,7 +4,8 @@
  * Against the same Effect client that takes the three in turn, which does nothing for it. Two of those run, and what
  * they differ by is what the machine does: the bar of the throughput is 0.97 less that. Every client has a process of
  * its own, all take turns, and the figures are medians over the rounds of the ratios (of the latency: of the
- * differences) within a round. V8 compiles the same program now better, now worse: so all begin anew some times.
+ * differences) within a round. V8 compiles the same program now better, now worse, by a twentieth: so all begin anew many
+ * times, but for the pools of undici, which are held against no bar.
  *
  * What is added to the latency is measured one at a time. With 32 in flight on a client that is never idle the median is
  * 32 times the time for one, which the first row has already, and two clients that are the same differ by more there
@@ -14,17 +15,19 @@ import { Effect } from "effect"
 import * as Child from "./Child.ts"
 import { make, quantile } from "./Row.ts"
 
-const beginnings = 4
-const rounds = 8
-const warmUps = 8
+const beginnings = 12
+const beginningsOfPools = 2
+const rounds = 4
+const warmUps = 6
 const servers = 3
 
 /** How many requests, and how many of them at a time. */
 const busy = "2000 32"
 const quiet = "500 1"
 
-const names = ["muster", "roundRobin", "again", "pool", "balancedPool"] as const
-type Name = (typeof names)[number]
+const contenders = ["muster", "roundRobin", "again"] as const
+const pools = ["pool", "balancedPool"] as const
+type Name = (typeof contenders)[number] | (typeof pools)[number]
 
 interface Round {
   readonly perSecond: number
@@ -47,7 +50,11 @@ const ask = (client: Child.Child, what: string) =>
   })
 
 /** Some rounds of processes that have just begun. */
-const measure = Effect.fnUntraced(function* (ports: ReadonlyArray<string>, measured: Record<Name, Measured>) {
+const measure = Effect.fnUntraced(function* (
+  ports: ReadonlyArray<string>,
+  names: ReadonlyArray<Name>,
+  measured: Record<Name, Measured>
+) {
   const clients = yield* Effect.forEach(names, (name) =>
     Effect.map(Child.start("httpClient", [name === "again" ? "roundRobin" : name, ...ports]), (client) => ({
       name,
@@ -75,7 +82,9 @@ export const httpCost = Effect.gen(function* () {
     pool: nothing(),
     balancedPool: nothing()
   }
-  for (let n = 0; n < beginnings; n++) yield* measure(ports, measured)
+  for (let n = 0; n < beginnings; n++) {
+    yield* measure(ports, n < beginningsOfPools ? [...contenders, ...pools] : contenders, measured)
+  }
   const { again, muster, roundRobin } = measured
   const slowdowns = ratios(roundRobin.busy, muster.busy)
   const spread = Math.abs(quantile(ratios(roundRobin.busy, again.busy), 0.5) - 1)
