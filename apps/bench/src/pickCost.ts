@@ -6,20 +6,23 @@
  * that misses caches as well, but in 200 kB, where an instance of Muster has a cache line of its own. Each program and
  * size has a process of its own, so that none is compiled for what another one does. Slices of a few milliseconds take
  * turns, each counts the time that its process spent on a processor, and the figure is the median of the ratios of
- * neighbouring slices: what else the machine does hits both.
+ * neighbouring slices: what else the machine does hits both. V8 compiles the same program now better, now worse, by a
+ * tenth: so all begin anew some times.
  */
 import { Effect } from "effect"
 import * as Child from "./Child.ts"
 import { make, quantile } from "./Row.ts"
 
 const sizes = [10, 100, 1000, 10_000]
-const rounds = 81
-const warmUps = 20
+const beginnings = 4
+const rounds = 21
+const warmUps = 15
 const requests = 30_000
 /** Its cost grows with the number of endpoints. */
 const requestsOfMoleculer = (size: number) => Math.max(40, (10 * requests) / size)
 
-export const pickCost = Effect.gen(function* () {
+/** Some rounds of processes that have just begun. */
+const measure = Effect.fnUntraced(function* (measured: ReadonlyArray<Measured>) {
   const started = yield* Effect.forEach(sizes, (size) =>
     Effect.all({
       size: Effect.succeed(size),
@@ -29,7 +32,7 @@ export const pickCost = Effect.gen(function* () {
       grpc: Child.start("pick", ["grpc", String(size)])
     })
   )
-  const programs = started.map((all) => ({ ...all, ...nothing() }))
+  const programs = started.map((all, index) => ({ ...all, ...(measured[index] ?? nothing()) }))
   for (let round = -warmUps; round < rounds; round++) {
     for (const { size, muster, plain, moleculer, grpc, times, plainTimes, moleculerTimes, grpcTimes } of programs) {
       const time = yield* timed(muster, requests)
@@ -43,6 +46,11 @@ export const pickCost = Effect.gen(function* () {
       grpcTimes.push(grpcTime)
     }
   }
+}, Effect.scoped)
+
+export const pickCost = Effect.gen(function* () {
+  const programs = sizes.map((size) => ({ size, ...nothing() }))
+  for (let n = 0; n < beginnings; n++) yield* measure(programs)
   const few = programs[0]?.times ?? []
   const many = programs[programs.length - 1]?.times ?? []
   return [
@@ -57,7 +65,7 @@ export const pickCost = Effect.gen(function* () {
       against(`pick + finish, ${size} endpoints, beside Moleculer's EndpointList.next`, times, moleculerTimes)
     )
   ]
-}).pipe(Effect.scoped)
+})
 
 interface Measured {
   readonly times: Array<number>
