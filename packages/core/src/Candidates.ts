@@ -1,10 +1,10 @@
 /**
  * A set of instances to choose from, each as often as its weight says.
  *
- * Adding (on average), removing and drawing take constant time whatever the size and the weights: instances whose weights lie within
- * a factor of two form a group, a group is drawn by its total weight, and a member of it by rejection, which needs less
- * than two tries on average (Matias, Vitter and Ni, "Dynamic generation of discrete random variates", 1993). When all
- * weights are the same there is one group and no rejection. Members are slots of `Load`.
+ * Adding (on average), removing and drawing take constant time whatever the size and the weights: instances whose
+ * weights lie within a factor of two form a group, a group is drawn by its total weight, and a member of it by
+ * rejection, which needs less than two tries on average (Matias, Vitter and Ni, "Dynamic generation of discrete random
+ * variates", 1993). When all weights are the same there is one group and no rejection. Members are slots of `Load`.
  */
 
 interface Group {

@@ -186,7 +186,7 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
       f: (endpoint: Endpoint, attempt: Attempt) => Effect.Effect<A, E, R>,
       options: Options<A, E> = {}
     ): Effect.Effect<A, E | BalancerError, R> => {
-      const after = options.after === undefined || options.after.length === 0 ? none : options.after.map(pickedOf)
+      const after = options.after?.map(({ picked }) => picked) ?? []
       const attempt = (waited?: Duration.Duration): Effect.Effect<A, E | BalancerError, R> =>
         Effect.contextWith((context: Context.Context<R>) =>
           Effect.callback<A, E | BalancerError, R>((resume) => {
@@ -196,8 +196,8 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
               const isNobody = waited !== undefined && actor.status().length === 0
               return resume(fail(service, tooLate(isNobody ? whyNobody(actor, waited) : undefined)))
             }
-            if (after.length > 0 && !actor.mayRetry()) return resume(fail(service, budgetSpent))
             const surroundings = actor.surroundings.of(context, options.provide)
+            if (after.length > 0 && !actor.mayRetry()) return resume(fail(service, budgetSpent))
             const picked = actor.pick(options.isRepeatable ?? false, after, options.key)
             if (picked !== undefined) {
               if (after.length > 0) actor.retried(options.isHedge ?? false)
@@ -231,10 +231,6 @@ export const layer: Layer.Layer<Balancer, never, Discovery> = Layer.effect(
     })
   })
 )
-
-const none: ReadonlyArray<Core.Attempt> = []
-
-const pickedOf = ({ picked }: Attempt): Core.Attempt => picked
 
 /** A failure is the instance's; an interruption or a defect says nothing about it. */
 const whatItSays = (exit: Exit.Exit<unknown, unknown>): Outcome.Outcome =>

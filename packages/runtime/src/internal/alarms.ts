@@ -16,8 +16,8 @@ import * as Fiber from "effect/Fiber"
 export type Arm = (millis: number, ring: () => void) => () => void
 
 /**
- * One of those that are armed, and its neighbours among them. Whatever is over has neither neighbours nor anything to ring: V8 may
- * keep what got old for long, and would keep all with it that came later.
+ * One of those that are armed, and its neighbours among them. Whatever is over has neither neighbours nor anything to
+ * ring: V8 may keep what got old for long, and would keep all with it that came later.
  */
 interface Alarm {
   readonly at: number
